@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..core.keywords import knows_keywords
 from ..core.messages import listing, plural
 from ..core.types import PathLike, Splits
 from ..data.block import RegressionBlock
@@ -89,6 +90,7 @@ class CollabDataLoaders(TableDataLoaders):
     "`DataLoaders` of ratings: batches of ids of users and items, int64 (B, 2), and ratings, float32 (B,)."
 
     @classmethod
+    @knows_keywords
     def from_df(cls, ratings: pd.DataFrame, valid_pct: float = 0.2, user_name: Any = None, item_name: Any = None, rating_name: Any = None,
                 seed: int = 42, path: PathLike = ".", bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                 device: str | torch.device | None = None, drop_last: bool | None = None, valid_idx: Sequence[int] | None = None,
@@ -124,6 +126,7 @@ class CollabDataLoaders(TableDataLoaders):
                                verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
 
     @classmethod
+    @knows_keywords
     def from_csv(cls, csv: Any, valid_pct: float = 0.2, user_name: Any = None, item_name: Any = None, rating_name: Any = None,
                  seed: int = 42, path: PathLike | None = None, bs: int = 64, val_bs: int | None = None, shuffle: bool = True,
                  device: str | torch.device | None = None, drop_last: bool | None = None, delimiter: str = ",",

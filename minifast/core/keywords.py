@@ -11,7 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def knows_keywords(f: F) -> F:
-    """A decorator of a function, or of the `__init__` of a class, whose signature names every keyword: others are refused.
+    """A decorator of a function, a class method below `@classmethod`, or an `__init__`, that names every keyword: others are refused.
 
     >>> vision_learner(dls, resnet18, metric=accuracy)
     TypeError: vision_learner(...) does not take metric=function accuracy; did you mean 'metrics'? It takes: ...
@@ -20,14 +20,17 @@ def knows_keywords(f: F) -> F:
         f: a function without `**kwargs`.
     """
     code = inspect.unwrap(f).__code__
-    names = [name for name in code.co_varnames[:code.co_argcount + code.co_kwonlyargcount] if name != "self"]
+    is_init, of = f.__name__ == "__init__", f.__qualname__.rpartition(".")[0]
+    is_of_class = code.co_varnames[:1] == ("cls",) and bool(of) and not of.endswith("<locals>")
+    names = [name for name in code.co_varnames[is_of_class:code.co_argcount + code.co_kwonlyargcount] if name != "self"]
 
     @wraps(f)
     def checking(*args: Any, **kwargs: Any) -> Any:
         if not kwargs.keys() <= known:
-            reject_unknown(kwargs, names, f"{type(args[0]).__name__ if is_init else f.__name__}(...)")
+            name = type(args[0]).__name__ if is_init else f"{args[0].__name__}.{f.__name__}" if is_of_class else f.__name__
+            reject_unknown(kwargs, names, f"{name}(...)")
         return f(*args, **kwargs)
-    known, is_init = set(names), f.__name__ == "__init__"
+    known = set(names)
     return checking  # type: ignore[return-value]  # it takes and returns what `f` does
 
 

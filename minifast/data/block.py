@@ -70,6 +70,9 @@ class TransformBlock(KnowsKeywords):
         return Recipe(TransformBlock, {"show": Optional(self.show, True), "tta": Optional(self.tta, True)})
 
 
+TransformBlock.__init__ = knows_keywords(TransformBlock.__init__)  # type: ignore[method-assign]  # `@dataclass` has just made it
+
+
 @knows_keywords
 def CategoryBlock(vocab: Iterable | None = None, sort: bool = True, add_na: bool = False) -> TransformBlock:
     """A single class label.

@@ -14,6 +14,7 @@ import torch
 
 from ..core.arguments import refuse_class
 from ..core.checkpoint import load, save
+from ..core.keywords import knows_keywords
 from ..core.messages import describe, did_you_mean, plural
 from ..core.paths import Path
 from ..core.recipe import Nearest, Recipe
@@ -60,6 +61,7 @@ class TabularPandas(TableRows):
     is_template: bool = False       #: whether it has no rows, see `template`
     _learnt = True
 
+    @knows_keywords
     def __init__(self, df: pd.DataFrame, procs: Procs | None = None, cat_names: Sequence | str | None = None,
                  cont_names: Sequence | str | None = None, y_names: Sequence | str | None = None,
                  y_block: TransformBlock | Callable[[], TransformBlock] | None = None,

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from ..core.keywords import knows_keywords
 from ..core.types import PathLike, Splits
 from ..data.block import TransformBlock
 from ..data.csv_files import folder_of, read_csv
@@ -23,6 +24,7 @@ class TabularDataLoaders(TableDataLoaders):
     "`DataLoaders` of tables: `from_df`, `from_csv` and `from_parquet`; for anything more special, `TabularPandas.dataloaders`."
 
     @classmethod
+    @knows_keywords
     def from_df(cls, df: pd.DataFrame, path: PathLike = ".", procs: Procs | None = None, cat_names: Sequence | str | None = None,
                 cont_names: Sequence | str | None = None, y_names: Sequence | str | None = None,
                 y_block: TransformBlock | Callable[[], TransformBlock] | None = None, valid_idx: Sequence[int] | None = None,
@@ -59,6 +61,7 @@ class TabularDataLoaders(TableDataLoaders):
                                sampler=sampler, after_batch=after_batch, verbose=verbose, num_workers=num_workers, pin_memory=pin_memory)
 
     @classmethod
+    @knows_keywords
     def from_csv(cls, csv: Any, path: PathLike | None = None, skipinitialspace: bool = True, procs: Procs | None = None,
                  cat_names: Sequence | str | None = None, cont_names: Sequence | str | None = None, y_names: Sequence | str | None = None,
                  y_block: TransformBlock | Callable[[], TransformBlock] | None = None, valid_idx: Sequence[int] | None = None,

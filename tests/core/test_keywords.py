@@ -7,7 +7,7 @@ import minifast.tabular.all as t
 import minifast.text.all as text
 import minifast.timeseries.all as s
 import minifast.vision.all as v
-from minifast import callbacks
+from minifast import callbacks, collab
 from minifast.callbacks import Callback
 from minifast.core.keywords import KnowsKeywords, knows_keywords
 from minifast.core.messages import did_you_mean
@@ -69,6 +69,21 @@ def test_classes_of_a_base_refuse_them_too():
         Part(1, width=3)
 
 
+class Made(Thing):
+    @classmethod
+    @knows_keywords
+    def of_two(cls, first=1, second=2):
+        return cls(first, batch=second)
+
+
+def test_class_methods_are_named_with_the_class_that_was_asked():
+    class Own(Made):
+        pass
+    assert type(Own.of_two(second=3)) is Own and list(inspect.signature(Own.of_two).parameters) == ["first", "second"]
+    with pytest.raises(TypeError, match=r"Own.of_two\(\.\.\.\) does not take secnd=int 3; did you mean 'second'\? It takes: first, second"):
+        Own.of_two(secnd=3)
+
+
 def test_everything_else_is_as_before():
     assert train(1, 2, lr_max=3, cbs=4) == (1, 2, 3, 4) and Thing(1, batch=5).batch == 5
     assert list(inspect.signature(train).parameters) == ["dls", "n_epoch", "lr_max", "cbs"] and train.__doc__ == "Its docstring."
@@ -87,7 +102,7 @@ def test_names_of_other_frameworks_and_words_of_a_name():
 BASES = (Callback, Transform, Splitter, Metric, BaseLoss, TransformBlock)
 #: ... and functions.
 MAKERS = [v.F1Score, v.RocAucMulti, v.PearsonCorrCoef, v.CategoryBlock, v.MultiCategoryBlock, v.RegressionBlock, v.ImageBlock, v.MaskBlock,
-          v.PointBlock, v.get_image_files, v.load_learner, v.kfold, t.add_datepart, t.df_shrink]
+          v.PointBlock, t.TabularPandas, TransformBlock, v.get_image_files, v.load_learner, v.kfold, t.add_datepart, t.df_shrink]
 
 
 def misspelt(f):
@@ -103,7 +118,7 @@ def made_with_keywords():
     lists = (v, t, s, text, callbacks)
     found = {o for m in lists for o in (getattr(m, name) for name in m.__all__) if isinstance(o, type) and issubclass(o, BASES)}
     found |= {v.ColReader, v.Interpretation, *MAKERS}
-    return sorted(found - {TransformBlock, callbacks.GatherPreds}, key=lambda o: o.__name__)         # a dataclass; made at each prediction
+    return sorted(found - {callbacks.GatherPreds}, key=lambda o: o.__name__)         # made at each prediction
 
 
 @pytest.mark.parametrize("f", [f for f in made_with_keywords() if misspelt(f)], ids=lambda f: f.__name__)
@@ -112,6 +127,13 @@ def test_what_is_made_with_keywords_names_the_one_that_was_meant(f):
     said = rf"{f.__name__}\(\.\.\.\) does not take {wrong}=int 1; did you mean '\w+'\?.* It takes: .*\b{right}\b"
     with pytest.raises(TypeError, match=said):
         f(**{wrong: 1})
+
+
+@pytest.mark.parametrize("made", [t.TabularDataLoaders.from_df, t.TabularDataLoaders.from_csv, collab.CollabDataLoaders.from_df,
+                                  collab.CollabDataLoaders.from_csv], ids=lambda made: made.__qualname__)
+def test_factories_of_tables_too(made):
+    with pytest.raises(TypeError, match=rf"^{made.__qualname__}\(\.\.\.\) does not take valid_pc=float 0.1; did you mean 'valid_pct'\?"):
+        made(None, valid_pc=0.1)
 
 
 def test_the_test_above_sees_many():
