@@ -44,7 +44,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from functools import cache, partial, wraps
+from functools import partial, wraps
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
@@ -82,6 +82,7 @@ from ..nn.hidden_state import hidden_state, restore_hidden_state
 from ..nn.loss_traits import batch_weight, has_own_forward, ignore_index_of, kind_of, loss_name, not_one_tensor
 from ..optim.freezing import Freezer
 from ..optim.hypers import HyperOptimizer
+from .assignment import check_assignment, declared
 from .elsewhere import advice_for
 
 CallbackLike: TypeAlias = Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence
@@ -189,12 +190,6 @@ def as_callback(cb: Any) -> Any:
     if isinstance(cb, type) and issubclass(cb, Callback):
         return cb()
     return TorchScheduler(cb) if isinstance(cb, LRScheduler) else cb
-
-
-@cache
-def declared(cls: type) -> frozenset[str]:
-    "Every attribute that `cls` and its bases declare, by a value, a method or an annotation in the class body."
-    return frozenset(n for c in cls.__mro__ for n in (*vars(c), *getattr(c, "__annotations__", ())) if not n.startswith("__"))
 
 
 def run_handlers(handlers: Iterable[Callable[[], None]], event: str) -> None:
@@ -754,10 +749,7 @@ class TrainingLoop:
                                           f"{advice_for(name, parts) or did_you_mean(name, declared(type(self)))}")
 
         def __setattr__(self, name: str, value: Any) -> None:
-            if name not in declared(type(self)) and not name.startswith("_"):
-                hint = did_you_mean(name, declared(type(self))) or "."
-                raise AttributeError(f"a {type(self).__name__} has no attribute '{name}'{hint} To keep a value of your own, put it on a "
-                                     "Callback, or declare it in a subclass")
+            check_assignment(type(self), name, value)
             object.__setattr__(self, name, value)
 
 

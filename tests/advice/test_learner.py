@@ -91,6 +91,30 @@ def test_words_of_fastai_v1():
     torch.cuda.empty_cache()
 
 
+# -- in a callback
+class Assigns(Callback):
+    "Does with the loss what it is told to."
+
+    def __init__(self, wrong):
+        super().__init__()
+        self.wrong = wrong
+
+    def after_loss(self):
+        learn = self.learn
+        if self.wrong:
+            learn.loss = learn.loss.item()
+        self.value = learn.loss.item()
+
+
+def test_what_a_callback_assigns():
+    learn = learner()
+    with told("learner/assignment.py", "A number is kept elsewhere: write self.value = learn.loss.item()"):
+        learn.fit(1, cbs=Assigns(wrong=True))
+    right = Assigns(wrong=False)
+    learn.fit(1, cbs=right)
+    assert right.value > 0
+
+
 # -- making and training a learner
 def test_parts_of_a_learner():
     data = TensorDataset(X, Y)

@@ -6,9 +6,9 @@ from torch.utils.data import TensorDataset
 
 from minifast.callbacks.base import Callback
 from minifast.data.loaders import DataLoader, DataLoaders
+from minifast.learner.assignment import declared
 from minifast.learner.elsewhere import ELSEWHERE
 from minifast.learner.learner import Learner
-from minifast.learner.loop import declared
 from minifast.nn.losses import CrossEntropyLossFlat
 
 
