@@ -23,13 +23,11 @@ BUILD = "import gc, sys; gc.set_threshold(200_000, 50, 1000); from sphinx.cmd.bu
 STARS = ["basics", "vision.all", "tabular.all", "collab", "text.all", "timeseries.all"]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The folder of the built site: the one that MINIFAST_SITE names, or one that is built now, without a warning. It is built from a copy,
-    because Sphinx wants the notebooks beside its pages."""
+def built(root):
+    """The folder of the built site: the one that MINIFAST_SITE names, or one that is built in `root`, without a warning. It is built from a
+    copy, because Sphinx wants the notebooks beside its pages."""
     if "MINIFAST_SITE" in os.environ:
         return Path(os.environ["MINIFAST_SITE"])
-    root = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("_build", "nbs", "__pycache__"))
     for name in ("nbs", "benchmarks", "minifast", "examples", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"):
         (root / name).symlink_to(ROOT / name)
@@ -71,7 +69,15 @@ def dead_links(pages):
     return dead
 
 
-def test_every_internal_link_leads_somewhere(site):
+def test_the_site(tmp_path):
+    "One test: several would be shared by the processes that run the tests, and each of these would build the site."
+    site = built(tmp_path)
+    every_internal_link_leads_somewhere(site)
+    the_search_finds_every_public_name(site)
+    the_figures_of_the_landing_page_are_there(site)
+
+
+def every_internal_link_leads_somewhere(site):
     pages = {file: Page(file) for file in site.rglob("*.html")}
     assert len(pages) > 100 and sum(len(page.links) for page in pages.values()) > 5000
     assert dead_links(pages) == []
@@ -84,7 +90,7 @@ def test_a_dead_link_is_seen(tmp_path):
     assert sorted(link for _, link in dead_links(pages)) == ["#y", "b.html", "c.html#z"]
 
 
-def test_the_search_finds_every_public_name(site):
+def the_search_finds_every_public_name(site):
     from sphinx.util.inventory import InventoryFile
     inventory = InventoryFile.loads((site / "objects.inv").read_bytes(), uri="")
     listed = {name for kind in inventory.data if kind.startswith("py:") for name in inventory.data[kind]}
@@ -106,6 +112,6 @@ def test_the_search_finds_every_public_name(site):
     assert n > 400 and sorted(set(missing)) == []
 
 
-def test_the_figures_of_the_landing_page_are_there(site):
+def the_figures_of_the_landing_page_are_there(site):
     landing = (site / "index.html").read_text(encoding="utf-8")
     assert 'alt="Handwritten digits' in landing and (site / "_images" / "show_results.png").stat().st_size > 5000
