@@ -2,6 +2,7 @@
 
     python benchmarks/plan.py                       all models, one process, DDP and FSDP2 on this machine's processor
     python benchmarks/plan.py --quick --json        smaller models, fewer batches
+    python benchmarks/plan.py --untimed             memory and bytes only
 
 Each measurement is a training in fresh processes, with one thread each. `memory` is that of all tensors at the worst moment of a batch, as
 torch's allocator counts it; `resident` (one process) how much the process itself grew. `sent` are the bytes of the buffers that DDP and
@@ -193,18 +194,23 @@ def planned(args):
     "What `learn.plan` says, for one process and for two."
     import torch
     torch.set_num_threads(args.ranks)
-    plan = learner(args.model, args.quick).plan(gpus=args.ranks, bandwidth=args.bandwidth, seconds=5 if args.quick else 20)
+    plan = learner(args.model, args.quick).plan(gpus=args.ranks, bandwidth=args.bandwidth,
+                                                seconds=1 if args.untimed else 5 if args.quick else 20)
     print(json.dumps({name: {**e.parts, "memory": e.memory, "seconds": e.seconds, "sent": e.communication_bytes}
                       for name, e in plan.estimates.items()}))
 
 
-def ask(what, args, ranks, **more):
-    "Run this script for one thing, in fresh processes; its answer."
+def run(ranks, *options):
+    "Run this script in fresh processes."
     launcher = [] if ranks == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    options = [f"--{k}={v}" for k, v in {"model": args.model, "epochs": args.epochs, "ranks": args.ranks, **more}.items()]
-    done = subprocess.run([sys.executable, *launcher, __file__, f"--ask={what}", *options, *(["--quick"] if args.quick else [])],
-                          capture_output=True, text=True, timeout=600,
+    return subprocess.run([sys.executable, *launcher, __file__, *options], capture_output=True, text=True, timeout=600,
                           env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""})
+
+
+def ask(what, args, ranks, **more):
+    "One thing of this script, in fresh processes; its answer."
+    options = [f"--{k}={v}" for k, v in {"ask": what, "model": args.model, "epochs": args.epochs, "ranks": args.ranks, **more}.items()]
+    done = run(ranks, *options, *(f"--{name}" for name in ("quick", "untimed") if getattr(args, name)))
     answers = [line for line in done.stdout.splitlines() if line.startswith(("{", *"0123456789"))]
     if not answers:                 # gloo's threads sometimes abort a process that ends on a busy machine; it has answered by then
         raise RuntimeError(done.stderr[-3000:])
@@ -213,12 +219,11 @@ def ask(what, args, ranks, **more):
 
 def rows_of(args):
     "Rows (model, strategy, what, predicted, measured)."
-    speed = ask("bandwidth", args, args.ranks)
+    speed = 1e9 if args.untimed else ask("bandwidth", args, args.ranks)
     plan = ask("planned", args, 1, bandwidth=speed)
     for strategy in args.strategies.split(","):
         ranks = 1 if strategy == "one device" else args.ranks
         found = ask("train", args, ranks, strategy=strategy, watched=1)
-        times = ask("train", args, ranks, strategy=strategy, watched=0)
         predicted = plan[strategy]
         if ranks > 1:
             sent = {"all_reduce": 2 * (ranks - 1) / ranks, "all_gather_into_tensor": (ranks - 1) / ranks,
@@ -226,9 +231,12 @@ def rows_of(args):
             yield strategy, "sent", predicted["sent"], sum(n * sent[name] for name, n in found["sent"].items())
         for what in ("weights", "gradients", "optimizer state", "memory"):
             yield strategy, what, predicted[what], found[what]
+        if args.untimed:
+            continue
+        times = ask("train", args, ranks, strategy=strategy, watched=0)
         if ranks == 1:
             yield strategy, "resident", predicted["memory"], times["resident"]
-        if ranks > 1:                           # the plan is of the threads that each of several processes has
+        else:                                   # the plan is of the threads that each of several processes has
             yield strategy, "seconds", predicted["seconds"], times["seconds"]
 
 
@@ -240,6 +248,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="small models")
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of text")
+    parser.add_argument("--untimed", action="store_true", help="neither seconds nor what a process grows by")
     for name in ("--ask", "--model", "--strategy"):
         parser.add_argument(name, help=argparse.SUPPRESS)
     parser.add_argument("--watched", type=int, help=argparse.SUPPRESS)

@@ -3,11 +3,12 @@ import os
 import subprocess
 import sys
 
+import fresh_process
 import pytest
 from suggestions import told
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data.distributed import DistributedSampler
-from torchrun import ROOT
+from torchrun import CLI, ROOT
 from workshop import learner, numbers, wanted
 
 from minifast.basics import *
@@ -51,7 +52,7 @@ def test_a_timeout_that_is_none(monkeypatch, tmp_path):
             "import os; os.environ.update(MASTER_PORT=str(s.port), TORCHELASTIC_USE_AGENT_STORE='True', RANK='0', WORLD_SIZE='2')\n"
             "if os.fork() == 0: os.environ['RANK'] = '1'\n"
             "from minifast.core import ranks; assert ranks.world_size() == 2; ranks.barrier()")
-    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "MINIFAST_TIMEOUT": "600"}, timeout=100).returncode == 0
+    fresh_process.run(code, env={**os.environ, "MINIFAST_TIMEOUT": "600"}, timeout=100, check=True)
 
 
 def test_more_processes_than_gpus(monkeypatch):
@@ -85,7 +86,7 @@ def test_a_system_that_cannot_fork(monkeypatch, tmp_path):
     with told("distributed/notebook_launcher.py", "write `minifast launch --nproc … train.py` in a terminal"):
         notebook_launcher(noop, num_processes=2)
     (tmp_path / "train.py").write_text("from minifast.core import ranks\nassert ranks.world_size() == 2")
-    assert subprocess.run([sys.executable, "-m", "minifast", "launch", "--nproc", "2", "train.py"], cwd=tmp_path).returncode == 0
+    fresh_process.run(CLI, "launch", "--nproc", "2", "train.py", cwd=tmp_path, check=True, libraries=False)
 
 
 @pytest.mark.slow
@@ -94,8 +95,7 @@ def test_a_function_that_returns_a_learner(tmp_path):
             "def train():\n    learn = learner(); learn.save('trained'); return learn.loss_func.func if RETURNS else 3\n"
             "print(notebook_launcher(train, num_processes=2))")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = [subprocess.run([sys.executable, "-c", f"RETURNS = {returns}\n{code}"], cwd=tmp_path, capture_output=True, text=True, env=env)
-            for returns in (True, False)]
+    done = [fresh_process.run(f"RETURNS = {returns}\n{code}", cwd=tmp_path, env=env) for returns in (True, False)]
     with told("distributed/notebook_launcher.py", "such as learn.save('trained'), and return plain values"):
         raise RuntimeError(done[0].stderr)
     assert done[1].stdout == "3\n" and (tmp_path / "models" / "trained.safetensors").exists()

@@ -56,7 +56,7 @@ def test_one_process_is_terminated_and_goes_on(tmp_path):
 
 @pytest.mark.slow
 def test_a_rank_that_leaves_the_fit_alone_is_told(tmp_path):
-    done = torchrun(2, SCRIPT, tmp_path, "alone", 0, 0, ok=False, timeout=120, MINIFAST_TIMEOUT="600")      # at once
+    done = run_ranks(2, SCRIPT, tmp_path, "alone", 0, 0, ok=False, timeout=120, MINIFAST_TIMEOUT="600")     # at once
     assert re.search(r"rank 1 left alone: CancelFitException in epoch 0, batch 3 of training, from Ends.after_batch, line \d+ of "
                      r"ranks_resume.py; rank 0 has gone on to batch 3 of training in epoch 0. All ranks wait for each other",
                      done.stderr), done.stderr[-3000:]

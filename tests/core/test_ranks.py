@@ -1,11 +1,10 @@
 """Who is who among several processes, and what they tell each other."""
 import os
-import subprocess
-import sys
 
+import fresh_process
 import pytest
 import torch
-from torchrun import torchrun
+from torchrun import run_ranks
 
 from minifast.core import ranks
 
@@ -51,8 +50,7 @@ def test_variables_that_contradict_each_other_are_refused(monkeypatch, wrong):
 @pytest.mark.slow
 def test_a_rank_that_waits_in_vain_says_for_whom():
     code = "from minifast.core import ranks\nranks.world_size()"
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **ALL, "MINIFAST_TIMEOUT": "2"}, capture_output=True, text=True,
-                          timeout=60)
+    done = fresh_process.run(code, env={**os.environ, **ALL, "MINIFAST_TIMEOUT": "2"}, timeout=60)
     assert done.returncode == 1
     assert "rank 1 waited 2 seconds at 127.0.0.1:29511 for all 2 ranks to begin" in done.stderr and "unset RANK" in done.stderr
 
@@ -109,5 +107,5 @@ if __name__ == "__main__":
     assert ranks.world_size() == 1 and ranks.rank() == 0
     print(f"rank {r} is done" + chr(10), end="")      # at once: the ranks share the output
 """)
-    done = torchrun(2, script, tmp_path)
+    done = run_ranks(2, script, tmp_path)
     assert sorted(done.stdout.split("\n")) == ["", "rank 0 is done", "rank 1 is done"]

@@ -2,14 +2,14 @@
 import os
 import shutil
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import fresh_process
 import pytest
 import torch
-from torchrun import ROOT, torchrun
+from torchrun import CLI, ROOT, run_ranks
 
 RECIPE = Path(__file__).parents[1] / "processes" / "ranks_resume.py"
 
@@ -51,10 +51,11 @@ def machines():
 
 def start(name, number, *args, timeout=60):
     "`minifast launch` on a machine, with one process."
-    return subprocess.Popen(
-        ["ip", "netns", "exec", name, sys.executable, "-m", "minifast", "launch", "--nproc=1", f"--timeout={timeout}", "--nnodes=2",
-         f"--node-rank={number}", "--master-addr=10.77.0.1", "--master-port=29600", *map(str, args)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    enter = (f"import ctypes\nwith open('/run/netns/{name}') as namespace:\n"
+             "    assert ctypes.CDLL(None).setns(namespace.fileno(), 0x40000000) == 0           # CLONE_NEWNET\n")
+    return fresh_process.start(
+        enter + CLI, "launch", "--nproc=1", f"--timeout={timeout}", "--nnodes=2", f"--node-rank={number}", "--master-addr=10.77.0.1",
+        "--master-port=29600", *map(str, args), libraries=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": f"{name}-l", "PYTHONPATH": str(ROOT)})
 
 
@@ -62,7 +63,7 @@ def test_two_machines_train_what_one_trains(tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"
     alone.mkdir()
     together.mkdir()
-    torchrun(1, RECIPE, alone, "whole", 0, 0)
+    run_ranks(1, RECIPE, alone, "whole", 0, 0)
     with machines() as names:
         running = [start(name, i, RECIPE, together, "whole", 0, 0) for i, name in enumerate(names)]
         said = [p.communicate(timeout=120) for p in running]

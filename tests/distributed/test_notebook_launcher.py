@@ -1,9 +1,9 @@
 """A function run by several processes from a notebook, where torch's threads and autograd have been used before the fork."""
 import os
-import subprocess
-import sys
 
+import fresh_process
 import pytest
+from torchrun import ROOT
 
 from minifast.distributed import notebook_launcher
 
@@ -76,8 +76,7 @@ def test_wrong_arguments(args, words):
 
 @pytest.mark.slow
 def test_two_processes_from_a_notebook(tmp_path):
-    done = subprocess.run([sys.executable, "-c", CODE], cwd=tmp_path, capture_output=True, text=True, timeout=200,
-                          env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": os.environ.get("PYTHONPATH", os.getcwd())})
+    done = fresh_process.run(CODE, cwd=tmp_path, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("epoch 1 ") == 2                         # alone, and the first of two
     assert "which stays in its process. Save what is needed there" in done.stderr

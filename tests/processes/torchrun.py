@@ -2,7 +2,6 @@
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from datetime import timedelta
@@ -16,6 +15,7 @@ import torch
 needs_fsdp2 = pytest.mark.skipif(not hasattr(torch.cpu.Stream, "record_event"), reason="FSDP2 on a CPU needs torch 2.7")
 needs_shard_files = pytest.mark.skipif(torch.__version__ < (2, 8), reason="checkpoints in parts need torch 2.8")
 ROOT = Path(__file__).parents[2]
+CLI = "import sys\nfrom minifast.cli.main import main\nsys.exit(main(sys.argv[1:]))"         #: `python -m minifast`, for `fresh_process`
 LAST_WORDS = 30         # seconds that the other ranks have when one has failed, as with `torchrun`
 
 
@@ -24,10 +24,9 @@ def _env(more):
 
 
 def torchrun(n, script, *args, timeout=240, ok=True, **env):
-    "Run `script` with `n` ranks on this machine (1: as a plain script); returns the finished process, its output as text."
-    launcher = [] if n == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
-    done = subprocess.run([sys.executable, *launcher, str(script), *map(str, args)], capture_output=True, text=True, timeout=timeout,
-                          env=_env(env))
+    "Run `script` with `n` ranks on this machine, each of them a new interpreter; returns the finished launcher, its output as text."
+    done = fresh_process.run("from torch.distributed.run import main\nmain()", "--standalone", f"--nproc-per-node={n}", str(script),
+                             *map(str, args), timeout=timeout, env=_env(env), libraries=False)
     assert not ok or done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done
 
