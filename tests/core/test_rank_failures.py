@@ -90,7 +90,7 @@ def test_it_ends_within_the_timeout(tmp_path, how, words, never):
     script = tmp_path / "fails.py"
     script.write_text(SCRIPT)
     started = time.perf_counter()
-    start = run_ranks if how == "hang" else torchrun            # which the others tell of, or whose scripts' tracebacks are whole
+    start = run_ranks if how == "hang" else torchrun            # the others are of what torchrun says, or of whole tracebacks
     done = start(2, script, how, ok=False, MINIFAST_TIMEOUT="5")
     assert done.returncode and time.perf_counter() - started < 60
     assert [w for w in words if w not in done.stderr] == [], done.stderr[-3000:]
