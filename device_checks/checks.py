@@ -9,17 +9,20 @@ environment, or --json FILE, all results are written as JSON.
 """
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
+#: What the processes of all checks on a CPU share, which are forked: imports take longer than most checks in miniature.
+IMPORTED_ONCE = ["torchvision", "torch._dynamo", "torch.distributed.fsdp", "minifast.vision.all", "minifast.callbacks"]
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "benchmarks")]
 
 
@@ -30,9 +33,12 @@ class Result(NamedTuple):
     numbers: dict
 
 
-def run_here(name, device):
-    "One check, in this process: prints its result as the last line."
+def run_here(name, device, folder):
+    "One check, in this process: what is printed goes into files of `folder`, the result is the last line of `out`."
     import warnings
+    os.setsid()
+    for fd, file in ((1, "out"), (2, "err")):
+        os.dup2(os.open(Path(folder) / file, os.O_WRONLY | os.O_CREAT), fd)
 
     from measurements import CHECKS, NotHere
     warnings.simplefilter("ignore")
@@ -50,20 +56,25 @@ def run_here(name, device):
 
 def run_apart(name, device, limit):
     "One check in a process of its own, with all that it starts ended after `limit` seconds."
-    child = subprocess.Popen([sys.executable, __file__, "--device", device, "--run", name], stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        out, err = child.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        return Result("FAIL", f"not done after {limit:.3g} s", {}), ""
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    start = multiprocessing.get_context("forkserver" if device == "cpu" else "spawn")       # CUDA does not stand forking
+    with tempfile.TemporaryDirectory() as folder:
+        child = start.Process(target=run_here, args=(name, device, folder))
+        child.start()
+        try:
+            child.join(limit)
+            late = child.is_alive()
+        finally:
+            child.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.join()
+        if late:
+            return Result("FAIL", f"not done after {limit:.3g} s", {}), ""
+        out, err = (file.read_text() if file.exists() else "" for file in (Path(folder) / "out", Path(folder) / "err"))
     try:
         return Result(**json.loads(out.strip().splitlines()[-1])), err
     except (IndexError, ValueError, TypeError):
-        return Result("FAIL", f"ended with status {child.returncode}", {}), err
+        return Result("FAIL", f"ended with status {child.exitcode}", {}), err
 
 
 def machine(device):
@@ -81,10 +92,7 @@ def main():
     parser.add_argument("--only", help="names with commas")
     parser.add_argument("--seconds", type=float, default=470, help="for all checks together")
     parser.add_argument("--json", type=Path, help="file for the results; default: $OUT/checks.json where OUT is set")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.run:
-        return run_here(args.run, args.device)
     end = time.monotonic() + args.seconds
     from measurements import CHECKS
     names = args.only.split(",") if args.only else list(CHECKS)
@@ -92,6 +100,7 @@ def main():
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(CHECKS)}")
     import torch
     there = args.device == "cpu" or torch.cuda.is_available()
+    multiprocessing.set_forkserver_preload(IMPORTED_ONCE)
     described, results = machine(args.device), {}
     print(described, flush=True)
     for name in names:
