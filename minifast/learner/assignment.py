@@ -6,6 +6,9 @@ import torch
 
 from ..core.messages import describe, did_you_mean
 
+#: Attributes that hold a batch and what is computed of it.
+OF_A_BATCH = frozenset(("xb", "yb", "loss"))
+
 
 @cache
 def declared(cls: type) -> frozenset[str]:
