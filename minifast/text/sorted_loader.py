@@ -27,7 +27,8 @@ class LengthBuckets(OrderSampler):
     """What another sampler takes, in batches of similar length.
 
     A sampler that shuffles: other batches in each epoch, in another order, the longest item in the first one, so that memory runs out at
-    once or not at all. One that does not: sorted, longest first (items of one length in their order).
+    once or not at all. Chance says which items are left for an incomplete last batch, which may be dropped. One that does not shuffle:
+    sorted, longest first (items of one length in their order).
 
     Args:
         sampler: takes the items.
@@ -40,19 +41,18 @@ class LengthBuckets(OrderSampler):
         self.shuffles, self.repeats, self.n = sampler.shuffles, sampler.repeats, len(sampler)
 
     def order(self, epoch_seed: int) -> torch.Tensor:
-        order, bs = self.sampler.order(epoch_seed).numpy(), self.bs
+        order, bs = self.sampler.order(epoch_seed).numpy().copy(), self.bs
         lengths = self.lengths[order]
-        if not self.shuffles or not self.n:
+        if not self.shuffles:
             return torch.from_numpy(order[np.argsort(-lengths, kind="stable")])
-        bucket = np.arange(self.n) // (BATCHES_PER_BUCKET * bs)
-        bucket[lengths.argmax()] = 0
-        order = order[np.lexsort((-lengths, bucket))]
-        longest = int(self.lengths[order].argmax())
-        order = np.concatenate([order[longest:longest + 1], order[:longest], order[longest + 1:]])
-        full = order[:self.n // bs * bs].reshape(-1, bs)
-        if len(full) > 2:
-            full[1:] = full[1 + np.random.default_rng(epoch_seed).permutation(len(full) - 1)]
-        return torch.from_numpy(order)
+        if self.n < bs:
+            return torch.from_numpy(order)
+        longest, whole = int(lengths.argmax()), self.n // bs * bs
+        order[[0, longest]] = order[[longest, 0]]                   # into the first bucket, wherever it is
+        full, rest = order[:whole], order[whole:]
+        full = full[np.lexsort((-self.lengths[full], np.arange(whole) // (BATCHES_PER_BUCKET * bs)))].reshape(-1, bs)
+        full[1:] = full[1 + np.random.default_rng(epoch_seed).permutation(len(full) - 1)]
+        return torch.from_numpy(np.concatenate([full.ravel(), rest]))
 
 
 class PaddedTexts:

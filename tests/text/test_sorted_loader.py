@@ -52,6 +52,25 @@ def test_little_is_padding(samples):
     assert padded < 1.05 * lengths.sum()
 
 
+def test_an_incomplete_batch_that_is_dropped_leaves_out_other_texts_in_each_epoch(samples):
+    loader = SortedDL(samples, bs=8, before_batch=pad_input, shuffle=True, drop_last=True, seed=0)
+    left_out = [set(range(N)) - set(flat(items(loader))) for _ in range(30)]
+    assert all(len(one) == N % 8 == 1 for one in left_out) and len(set().union(*left_out)) > 10
+    longest = int(np.argmax([len(x) for x, _ in samples]))
+    assert all(longest in items(loader)[0] for _ in range(10))
+
+
+def test_the_order_of_a_sampler_that_keeps_it_is_left_alone():
+    kept = Shuffled(N).order(0)
+
+    class Kept(Shuffled):
+        def order(self, epoch_seed):
+            return kept
+    before = kept.clone()
+    LengthBuckets(Kept(N), np.arange(N), 4).order(0)
+    assert (kept == before).all()
+
+
 def test_resuming_within_an_epoch(samples):
     loader = SortedDL(samples, bs=8, before_batch=pad_input, shuffle=True, seed=3)
     whole = items(SortedDL(samples, bs=8, before_batch=pad_input, shuffle=True, seed=3))
@@ -64,7 +83,7 @@ def test_resuming_within_an_epoch(samples):
 
 def test_other_samplers_are_kept(samples):
     lengths = [len(x) for x, _ in samples]
-    for sampler in (InOrder(N), Shuffled(N), PartialSampler(N, 20), WeightedSampler(np.arange(N), n=30)):
+    for sampler in (InOrder(N), Shuffled(N), PartialSampler(N, 20), WeightedSampler(np.arange(N), n=30), Shuffled(3), Shuffled(4)):
         buckets = LengthBuckets(sampler, lengths, 4)
         assert sorted(buckets.order(5).tolist()) == sorted(sampler.order(5).tolist()) and buckets.repeats == sampler.repeats
     loader = SortedDL(samples, bs=8, before_batch=pad_input, sampler=WeightedSampler([1.] * 3 + [0.] * (N - 3), n=16))
