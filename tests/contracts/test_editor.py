@@ -85,8 +85,22 @@ follow_imports = skip
 """
 
 
-def type_errors(folder, **sources):
-    "`{name: lines of mypy, under its default settings}` of several sources, checked in one run."
+#: What star imports bring to a script: third-party names, those of every application, and those of one.
+STARS = {
+    "vision": "dls = ImageDataLoaders.from_folder(Path('x'), item_tfms=Resize(9))\nlearn = vision_learner(dls, resnet18, metrics=accuracy)",
+    "tabular": "dls = TabularDataLoaders.from_df(pd.DataFrame(), y_names='y')\nlearn = tabular_learner(dls, metrics=[rmse])",
+    "text": "dls = TextDataLoaders.from_df(pd.DataFrame())\nlearn = text_classifier_learner(dls, AWD_LSTM, metrics=accuracy)",
+    "timeseries": "dls = TSDataLoaders.from_array(np.zeros((4, 1, 9)))\nlearn = ts_learner(dls, InceptionTime, metrics=mae)",
+}
+
+
+@pytest.fixture(scope="module")
+def type_errors(tmp_path_factory):
+    "`{name: lines of mypy, under its default settings}` of all sources of this file, checked in one run: most of its time it reads torch."
+    folder = tmp_path_factory.mktemp("typed")
+    stars = {f"star_{name}": f"from minifast.{name}.all import *\n\n{code}\nlearn.fit_one_cycle(1)\nno_such_name\nlearn.no_such_verb()\n"
+             for name, code in STARS.items()}
+    sources = {**stars, "correct": CORRECT, "wrong": WRONG}
     (folder / "mypy.ini").write_text(UNREAD)
     for name, source in sources.items():
         (folder / f"{name}.py").write_text(source)
@@ -98,26 +112,15 @@ def type_errors(folder, **sources):
     return {name: [line for line in lines if line.startswith(f"{name}.py")] for name in sources}
 
 
-#: What star imports bring to a script: third-party names, those of every application, and those of one.
-STARS = {
-    "vision": "dls = ImageDataLoaders.from_folder(Path('x'), item_tfms=Resize(9))\nlearn = vision_learner(dls, resnet18, metrics=accuracy)",
-    "tabular": "dls = TabularDataLoaders.from_df(pd.DataFrame(), y_names='y')\nlearn = tabular_learner(dls, metrics=[rmse])",
-    "text": "dls = TextDataLoaders.from_df(pd.DataFrame())\nlearn = text_classifier_learner(dls, AWD_LSTM, metrics=accuracy)",
-    "timeseries": "dls = TSDataLoaders.from_array(np.zeros((4, 1, 9)))\nlearn = ts_learner(dls, InceptionTime, metrics=mae)",
-}
-
-
 @pytest.mark.slow
-def test_mypy_knows_what_a_star_import_brings_and_nothing_else(tmp_path):
-    sources = {name: f"from minifast.{name}.all import *\n\n{code}\nlearn.fit_one_cycle(1)\nno_such_name\nlearn.no_such_verb()\n"
-               for name, code in STARS.items()}
-    for name, errors in type_errors(tmp_path, **sources).items():
+def test_mypy_knows_what_a_star_import_brings_and_nothing_else(type_errors):
+    for name in STARS:
+        errors = type_errors[f"star_{name}"]
         assert len(errors) == 2 and '"no_such_name" is not defined' in errors[0] and '"no_such_verb"' in errors[1], f"{name}: {errors}"
 
 
 @pytest.mark.slow
-def test_a_correct_callback_passes_mypy_and_a_wrong_one_fails(tmp_path):
-    errors = type_errors(tmp_path, correct=CORRECT, wrong=WRONG)
-    assert errors["correct"] == []
-    assert len(errors["wrong"]) == 3, errors
-    assert '"Learner" has no attribute "no_such_thing"' in errors["wrong"][0]
+def test_a_correct_callback_passes_mypy_and_a_wrong_one_fails(type_errors):
+    assert type_errors["correct"] == []
+    assert len(type_errors["wrong"]) == 3, type_errors
+    assert '"Learner" has no attribute "no_such_thing"' in type_errors["wrong"][0]
