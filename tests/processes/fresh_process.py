@@ -27,8 +27,9 @@ STREAMS = 3
 
 def send(connection, message, fds=()):
     data = json.dumps(message).encode()
-    connection.sendmsg([len(data).to_bytes(4, "little")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else [])
-    connection.sendall(data)
+    data = len(data).to_bytes(4, "little") + data
+    sent = connection.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else [])
+    connection.sendall(data[sent:])
 
 
 def receive(connection, n_fds=0):
@@ -36,10 +37,18 @@ def receive(connection, n_fds=0):
     size, fds, *_ = socket.recv_fds(connection, 4, n_fds)
     if not size:
         return None, []
-    data = b""
-    while len(data) < int.from_bytes(size, "little"):
-        data += connection.recv(65536)
-    return json.loads(data), fds
+    size = filled(connection, size, 4)
+    return json.loads(filled(connection, b"", int.from_bytes(size, "little"))), fds
+
+
+def filled(connection, data, n):
+    "`data` and what comes after it, `n` bytes in all."
+    while len(data) < n:
+        part = connection.recv(min(65536, n - len(data)))
+        if not part:
+            raise ConnectionError(f"the other side is gone after {len(data)} of {n} bytes")
+        data += part
+    return data
 
 
 # -- in the test -----------------------------------------------------------------------------------------------------------------
@@ -63,12 +72,13 @@ class Process:
 
     def wait(self, timeout=None):
         if self.returncode is None:
-            self.connection.settimeout(timeout)
-            try:
-                self.returncode = receive(self.connection)[0]
-            except TimeoutError:
-                raise subprocess.TimeoutExpired(self.args, timeout) from None
+            from multiprocessing.connection import wait
+            if not wait([self.connection], timeout):        # a timeout of the socket itself could end in the middle of a message
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self.returncode = receive(self.connection)[0]
             self.connection.close()
+            if self.returncode is None:
+                raise ConnectionError(f"nobody is left who knows how {self.args} ended")
         return self.returncode
 
     def communicate(self, timeout=None):
