@@ -36,7 +36,7 @@ def run_record(learn: "Learner") -> dict[str, Any]:
     classes = {name: entries if len(entries) <= MAX_LISTED else digest_of([entries]) for name, entries in vocabs_of(learn.dls).items()}
     recorder = learn.recorder
     return {
-        "versions": dict(_versions()), "device": _device(learn.dls.device), "written": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "versions": _versions(), "device": _device(learn.dls.device), "written": time.strftime("%Y-%m-%d %H:%M:%S"),
         "seed": torch.initial_seed(), "model": _model(learn), "loss": _loss(learn.loss_func), "optimizer": _optimizer(learn),
         "metrics": [m.name for m in learn.metrics],
         "callbacks": dict(zip(numbered(type(cb).__name__ for cb in learn.cbs), map(_callback, learn.cbs), strict=True)),
@@ -53,9 +53,14 @@ def _digests(dls):
     return _DIGESTS[dls]
 
 
-@cache                                  # to read them takes a millisecond, and every fit writes a record
 def _versions():
-    found = {"minifast": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    return {"minifast": __version__, "python": platform.python_version(), "torch": torch.__version__, **_installed()}
+
+
+@cache                                  # to read them takes a millisecond, and every fit writes a record
+def _installed():
+    "Versions of the other packages that matter."
+    found = {}
     for name in ("torchvision", "numpy", "pandas"):
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
