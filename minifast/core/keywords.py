@@ -21,7 +21,7 @@ def knows_keywords(f: F) -> F:
     """
     code = inspect.unwrap(f).__code__
     is_init, of = f.__name__ == "__init__", f.__qualname__.rpartition(".")[0]
-    is_of_class = code.co_varnames[:1] == ("cls",) and bool(of) and not of.endswith("<locals>")
+    is_of_class = code.co_varnames[:1] == ("cls",) and bool(of) and not of.endswith("<locals>")     # unlike `ImageBlock(cls=...)`
     names = [name for name in code.co_varnames[is_of_class:code.co_argcount + code.co_kwonlyargcount] if name != "self"]
 
     @wraps(f)

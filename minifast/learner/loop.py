@@ -82,7 +82,7 @@ from ..nn.hidden_state import hidden_state, restore_hidden_state
 from ..nn.loss_traits import batch_weight, has_own_forward, ignore_index_of, kind_of, loss_name, not_one_tensor
 from ..optim.freezing import Freezer
 from ..optim.hypers import HyperOptimizer
-from .assignment import OF_A_BATCH, check_assignment, declared
+from .assignment import OF_A_BATCH, check_of_a_batch, declared, unknown_attribute
 from .elsewhere import advice_for
 
 CallbackLike: TypeAlias = Callback | type[Callback] | torch.optim.lr_scheduler.LRScheduler | Sequence
@@ -749,8 +749,10 @@ class TrainingLoop:
                                           f"{advice_for(name, parts) or did_you_mean(name, declared(type(self)))}")
 
         def __setattr__(self, name: str, value: Any) -> None:
-            if name in OF_A_BATCH or (name not in declared(type(self)) and not name.startswith("_")):
-                check_assignment(type(self), name, value)
+            if name in OF_A_BATCH:
+                check_of_a_batch(name, value)
+            elif name not in declared(type(self)) and not name.startswith("_"):
+                raise unknown_attribute(type(self), name)
             object.__setattr__(self, name, value)
 
 

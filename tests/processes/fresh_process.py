@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from multiprocessing.connection import wait as ready
 
 #: What stands behind `libraries=True`: imports of every other script. (What a test says of imports, it says of a process without them.)
 LIBRARIES = ("torchvision.transforms.v2", "torchvision.models", "pandas", "matplotlib.pyplot", "sklearn.metrics", "sklearn.model_selection",
@@ -72,8 +73,7 @@ class Process:
 
     def wait(self, timeout=None):
         if self.returncode is None:
-            from multiprocessing.connection import wait
-            if not wait([self.connection], timeout):        # a timeout of the socket itself could end in the middle of a message
+            if not ready([self.connection], timeout):        # a timeout of the socket itself could end in the middle of a message
                 raise subprocess.TimeoutExpired(self.args, timeout)
             self.returncode = receive(self.connection)[0]
             self.connection.close()

@@ -29,7 +29,7 @@ from minifast.callbacks import (
 from minifast.core import ranks
 from minifast.core.sharded import is_sharded
 
-N, N_VALID = 21, 13                     # a step costs 50 ms at four ranks: two in an epoch, of a full batch and of 5 items
+N, N_VALID = 21, 21                     # a step costs 50 ms at four ranks: two in an epoch, of a full batch and of 5 items
 FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else ".")         # the script is also imported, for the names of its recipes
 
 
