@@ -112,12 +112,17 @@ def memory(gb, num_workers):
             "beyond_mb": round(most - before), "seconds": round(time.perf_counter() - since, 1)}
 
 
+#: Batches that are not timed: they start workers and fill the buffers in which items are mixed.
+FIRST = 20
+
+
 def consume(loader, n):
-    "Seconds that the batches take after the first one, which starts workers."
+    "Seconds that the batches after the first ones take."
     batches = iter(loader)
-    next(batches)
+    for _ in islice(batches, FIRST):
+        pass
     since = time.perf_counter()
-    for _ in islice(batches, n - 1):
+    for _ in islice(batches, n - FIRST):
         pass
     seconds = time.perf_counter() - since
     del batches

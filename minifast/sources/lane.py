@@ -70,7 +70,7 @@ class Lane:
     def __init__(self, source: Shards, layout: Layout, seed: int, buffer: int, place: dict[str, Any] | None = None, epoch: int = 0):
         self.source, self.layout, self.seed, self.window, self.epoch = source, layout, seed, 2 * buffer, epoch
         self.sizes: list[int] = []              #: how many items the turns had that ended since somebody looked
-        self.recent = Taken([], [])             #: a few of those that were given last
+        self.recent = Taken([], [])             #: of several ranks, a few of those that were given last
         self.of: Any = None                     #: which lane of which rank
         self.taken = 0                          #: how many items of the batches made so far, of all ranks that read the same
         self.block = 0 if place is None else place["block"]        #: how many blocks were taken, or left to other workers
@@ -210,7 +210,8 @@ class Lane:
         self.taken += len(found.items)
         if whole and found.items:
             found = found.part(divided(len(found.items), world, rank).held)
-        self.recent = found.part(slice(0, 2)) if found.items else self.recent
+        if world > 1 and found.items:           # held items keep freed memory apart: of images of 150 kB that took 3 % of the time
+            self.recent = found.part(slice(0, 2))
         return found
 
     def place(self) -> dict[str, Any]:

@@ -30,6 +30,26 @@ def test_streams_are_put_back_to_the_number(before):
     assert drawn() == expected
 
 
+@pytest.mark.parametrize("words", ["MT19937", "PCG64"])
+def test_a_number_that_numpy_keeps_is_told_from_the_same_words_without_one(words):
+    "After one normal number of a pair, and after both, the words are the same."
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(getattr(np.random, words)(5))
+    try:
+        state = np.random.get_state(legacy=False)
+        for n in (2, 1, 2, 1, 0, 1):
+            np.random.set_state(state)
+            np.random.randn(n)
+            expected = np.random.get_state(legacy=False)
+            assert expected["has_gauss"] == n % 2
+            with seeded_streams(4):
+                np.random.randn(3)
+            found = np.random.get_state(legacy=False)
+            assert str(found) == str(expected)
+    finally:
+        np.random.set_bit_generator(before)
+
+
 def test_within_the_block_the_streams_are_those_of_the_seed():
     seed = seed_of(5, 6)
     begun(1, 1)
