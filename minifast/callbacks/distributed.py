@@ -16,7 +16,7 @@ from torch import nn
 
 from ..core import check_arguments, is_number, leaves, rank_warnings
 from ..core.meetings import Watch, meet
-from ..core.ranks import advance, common_streams, gathered, group, own_streams, rank, summed, wait_at_most, world_size
+from ..core.ranks import advance, common_streams, gathered, group, is_alike, own_streams, rank, summed, wait_at_most, world_size
 from ..core.sharded import is_sharded
 from ..core.shares import share_of
 from ..metrics.base import IGNORED, AvgLoss, AvgMetric, Perplexity
@@ -185,7 +185,10 @@ class DistributedTrainer(Callback):
 
     def _agree(self, event: str, **told: Any) -> None:
         "Refuse to go on where the ranks are not at the same point of the same fit."
-        first, *others = gathered({"event": event, **told})
+        told["event"] = event
+        if is_alike(told):
+            return
+        first, *others = gathered(told)
         for r, there in enumerate(others, 1):
             if found := differences(first, there):
                 raise RuntimeError(f"rank {r} does not do what rank 0 does (there: rank 0, here: rank {r}): "

@@ -11,6 +11,7 @@ import gc
 import hashlib
 import math
 import os
+import pickle
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -231,6 +232,28 @@ def gathered(value: T) -> list[T]:
     return values
 
 
+def shared_int(value: int) -> int:
+    "The `value` of rank 0, a whole number of up to 64 bits: in one exchange, where `shared` needs two."
+    if world_size() == 1:
+        return value
+    return int(summed(torch.tensor(0 if rank() else value)))
+
+
+def is_alike(value: Any) -> bool:
+    """Whether all ranks have the same `value`, in one exchange. What differs in its pickle counts as different.
+
+    Args:
+        value: anything.
+    """
+    if world_size() == 1:
+        return True
+    advance()
+    own = torch.frombuffer(bytearray(hashlib.sha256(pickle.dumps(value)).digest()), dtype=torch.int64)
+    largest = torch.stack([own, ~own])          # of ~own: the complement of the smallest
+    torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX, group=_group)
+    return largest[0].equal(~largest[1])
+
+
 def barrier() -> None:
     "Wait until all ranks are here."
     if world_size() > 1:
@@ -312,9 +335,9 @@ def own_streams(epoch: int) -> None:
     of the script, as in a world of one."""
     if world_size() == 1:
         return
-    script = shared(hashlib.sha256(torch.get_rng_state().numpy().tobytes()).digest()[:8])
+    script = shared_int(int.from_bytes(hashlib.sha256(torch.get_rng_state().numpy().tobytes()).digest()[:8], "big", signed=True))
     if rank():
-        seed = int(item_rng(int.from_bytes(script, "big"), epoch, rank()).integers(2**63))
+        seed = int(item_rng(script % 2**64, epoch, rank()).integers(2**63))
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)

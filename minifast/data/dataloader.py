@@ -335,7 +335,7 @@ class DataLoader:
         else:
             drawn = None if for_fit else lend_seed()
             seed = draw_seed() if drawn is None else drawn.seed
-            seed = ranks.shared(seed) if ranks.initialized() else seed
+            seed = ranks.shared_int(seed) if ranks.initialized() else seed
         if not for_fit and not always_the_same:
             position = self.epoch, self._resume, self.epoch_seed, self._handed_out
             self._taken = taken = Taken(position, drawn, seed)

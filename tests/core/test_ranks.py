@@ -13,6 +13,7 @@ ALL = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT"
 
 def test_a_world_of_one_needs_nothing():
     assert (ranks.rank(), ranks.world_size(), ranks.is_main(), ranks.shared(3), ranks.gathered("a")) == (0, 1, True, 3, ["a"])
+    assert ranks.shared_int(3) == 3 and ranks.is_alike("a")
     assert ranks.rank0_first(lambda x: x + 1, 2) == 3
     assert torch.equal(ranks.summed(torch.ones(2)), torch.ones(2))
     ranks.barrier()
@@ -77,6 +78,8 @@ def world(queue):
 if __name__ == "__main__":
     r = ranks.rank()
     assert ranks.world_size() == 2 and ranks.gathered(r) == [0, 1] and ranks.shared(r) == 0 and ranks.summed(torch.ones(1)) == 2
+    assert [ranks.shared_int(n + r) for n in (0, 2**63 - 2, -2**63, -5)] == [0, 2**63 - 2, -2**63, -5]
+    assert ranks.is_alike({"epoch": 3, "of": [1, 2]}) and not ranks.is_alike({"epoch": r}) and ranks.is_alike(None)
     for method in ("fork", "spawn"):
         context = multiprocessing.get_context(method)
         queue = context.SimpleQueue()
