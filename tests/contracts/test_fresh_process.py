@@ -1,6 +1,7 @@
 "What tests know of the processes they have forked."
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -36,6 +37,16 @@ def test_a_status_that_comes_in_parts_is_waited_for(pair):
         pass
     sender.join()
     assert process.poll() == process.wait() == -9
+
+
+def test_a_signal_for_a_process_that_has_ended_before_its_status_is_known(pair):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    process = waiting_for(pair[0])
+    process.pid = gone.pid
+    process.send_signal(signal.SIGTERM)
+    process.kill()
+    assert process.poll() is None
 
 
 @pytest.mark.parametrize("sent, said", [(b"", "nobody is left who knows how .* ended"),
