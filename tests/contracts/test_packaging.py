@@ -56,6 +56,18 @@ def test_the_version_is_said_once_more_where_tools_want_it():
     assert f'{{% set version = "{minifast.__version__}" %}}' in (ROOT / "conda.recipe" / "meta.yaml").read_text()
 
 
+def test_the_conda_recipe_asks_for_what_the_wheel_asks_for():
+    yaml = pytest.importorskip("yaml")
+    version, text = minifast.__version__, (ROOT / "conda.recipe" / "meta.yaml").read_text()
+    recipe = yaml.safe_load(re.sub(r"{%.*?%}", "", text).replace("{{ version }}", version).replace("{{ PYTHON }}", "python"))
+    of_conda = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    expected = {re.sub(r"^[a-z-]+", lambda name: of_conda.get(name[0], name[0]), need) for need in CORE}
+    assert {need.replace(" ", "") for need in recipe["requirements"]["run"]} == expected | {"python>=3.10"}
+    assert recipe["package"] == {"name": "minifast", "version": version} and recipe["build"]["entry_points"] == [
+        "minifast = minifast.cli.main:main"] and 'minifast = "minifast.cli.main:main"' in (ROOT / "pyproject.toml").read_text()
+    assert recipe["about"]["license"] in (ROOT / "pyproject.toml").read_text()
+
+
 def test_the_wheel_is_small_and_for_every_platform(wheel):
     assert wheel.name == f"minifast-{minifast.__version__}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as z:
