@@ -357,6 +357,25 @@ def test_files_that_are_elsewhere(folder, files):
     ImageDataLoaders.from_df(df.assign(file=["gone.png", *df.file[1:]]), folder, **PLAIN)         # one damaged row is not a wrong folder
 
 
+def test_names_of_files_that_lack_an_ending_or_a_separator(folder, files):
+    def first(names, **reader):
+        df = pd.DataFrame({"file": names, "label": ["a", "b"] * (ROWS // 2)})
+        block = DataBlock((ImageBlock, CategoryBlock), get_x=ColReader("file", **reader), get_y=ColReader("label"))
+        return block.datasets(df, verbose=False)[0]
+
+    stems = [f.stem for f in files]
+    with told("vision/files/reading.py", "the name lacks its ending, write ColReader(..., suff=…)"):
+        first(stems, pref=folder)
+    first(stems, pref=folder, suff=".png")
+    below = [f"b{i}.png" for i in range(ROWS)]
+    with told("vision/files/reading.py", "a pref that is text is put before the name as it is, write ColReader(..., pref=Path(…))"):
+        first(below, pref=f"{folder}/below")
+    first(below, pref=folder / "below")
+    with pytest.raises(FileNotFoundError) as e:
+        first(["elsewhere.png"] * ROWS, pref=folder)
+    assert not any("there is" in note for note in e.value.__notes__)
+
+
 def test_a_file_in_another_encoding(folder, files, tmp_path):
     frame(files, label=["Bär", "Wolf"] * 6).to_csv(tmp_path / "labels.csv", index=False, encoding="latin-1")
     with told("data/csv_files.py", "Files of spreadsheets often are in encoding='cp1252', older ones in encoding='latin-1'"):

@@ -3,6 +3,7 @@ from contextlib import suppress
 from inspect import isawaitable
 from io import BytesIO
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ UPRIGHT = {
     6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
+_ENDINGS = ".jpg", ".png", ".jpeg", ".JPG", ".tif", ".bmp", ".gif", ".webp"
 
 
 def name_of(source: Any) -> str:
@@ -101,9 +103,26 @@ def open_image(source: Any) -> Image.Image:
     except (FileNotFoundError, PermissionError, IsADirectoryError) as e:
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             add_note(e, "this is an address, not a file: write PILImage.create(download_url(url))")
+        elif isinstance(e, FileNotFoundError) and (where := _where_it_is(source)):
+            add_note(e, where)
         raise
     except Exception as e:
         raise UnreadableImage(f"{name_of(source)}: {why(source, e)}") from e
+
+
+def _where_it_is(source):
+    "Where a file lies that was not found because its name lacks an ending, or a separator behind the folder; None: elsewhere."
+    path = Path(fspath(source))
+    with suppress(OSError, ValueError):
+        for ending in _ENDINGS:
+            if path.with_name(f"{path.name}{ending}").is_file():
+                return f"there is {path.name + ending!r}: the name lacks its ending, write ColReader(..., suff={ending!r})"
+        for k in range(1, len(path.name)):
+            folder, name = path.parent / path.name[:k], path.name[k:]
+            if (folder / name).is_file():
+                return (f"there is {name!r} in {str(folder)!r}: a pref that is text is put before the name as it is, write ColReader(..., "
+                        f"pref=Path({str(folder)!r}))")
+    return None
 
 
 def _flattened(im):
