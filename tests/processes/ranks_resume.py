@@ -29,7 +29,7 @@ class Ends(Callback):
             return
         last = ranks.rank() == ranks.world_size() - 1
         if self.how == "terminated":
-            time.sleep(0.2)
+            time.sleep(0.55)                # so few steps are within a second that the ranks talk after each of them
         if (self.epoch, self.iter) != (self.at, 3) or not last:
             return
         if self.how == "fails":
