@@ -83,9 +83,9 @@ def fit_seconds(learn, epochs):
 @pytest.mark.slow
 def test_the_predicted_ratio_is_that_of_a_fit():
     def slow(x):
-        return 0.01 if half(x) else 0.025
+        return 0.03 if half(x) else 0.075              # long beside the few milliseconds that a step takes by itself, more on busy machines
 
-    predicted = learner(Net(slow)).speedup("6s", epochs=5).ratio
+    predicted = learner(Net(slow)).speedup("18s", epochs=5).ratio
     ratios = []
     for _ in range(3):
         before, after = learner(Net(slow)), learner(Net(slow)).to_bf16()
@@ -125,7 +125,7 @@ def test_a_setting_that_fails_is_listed_with_the_reason():
 
 
 def test_noise_is_no_difference():
-    report = learner(Net(lambda x: 0.03)).speedup("6s", apply=True)
+    report = learner(Net(lambda x: 0.06)).speedup("12s", apply=True)
     assert report["channels-last"].verdict in ("no difference", "not judged") and report["bf16"].verdict != "faster"
     assert report.ratio == 1.0 and not report.best and not report.applied
 
