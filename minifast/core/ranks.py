@@ -235,7 +235,7 @@ def shared_int(value: int) -> int:
     "The `value` of rank 0, a whole number of up to 64 bits: in one exchange, where `shared` needs two."
     if world_size() == 1:
         return value
-    return int(summed(torch.tensor(0 if rank() else value)))
+    return int(summed(torch.tensor(value if is_main() else 0)))
 
 
 def is_alike(value: Any) -> bool:

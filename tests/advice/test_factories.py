@@ -9,6 +9,7 @@ from suggestions import told
 from torchvision.transforms import v2
 
 from minifast.vision.all import *
+from minifast.vision.files.reading import open_image
 
 ROWS, PLAIN = 12, {"bs": 4, "num_workers": 0, "device": "cpu"}
 
@@ -374,6 +375,13 @@ def test_names_of_files_that_lack_an_ending_or_a_separator(folder, files):
     with pytest.raises(FileNotFoundError) as e:
         first(["elsewhere.png"] * ROWS, pref=folder)
     assert not any("there is" in note for note in e.value.__notes__)
+
+    class Remote:                                   # an open file that is gone when it is read: its own error, not one of the advice
+        def read(self, n=-1):
+            raise FileNotFoundError("gone")
+        seek = tell = read
+    with pytest.raises(FileNotFoundError, match="gone"):
+        open_image(Remote())
 
 
 def test_a_file_in_another_encoding(folder, files, tmp_path):

@@ -103,7 +103,7 @@ def open_image(source: Any) -> Image.Image:
     except (FileNotFoundError, PermissionError, IsADirectoryError) as e:
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             add_note(e, "this is an address, not a file: write PILImage.create(download_url(url))")
-        elif isinstance(e, FileNotFoundError) and (where := _where_it_is(source)):
+        elif isinstance(e, FileNotFoundError) and isinstance(source, (str, PathLike)) and (where := _where_it_is(source)):
             add_note(e, where)
         raise
     except Exception as e:
