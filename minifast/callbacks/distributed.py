@@ -71,7 +71,7 @@ class DistributedTrainer(Callback):
         strategy: 'ddp': each rank has the whole model. 'fsdp2': weights, gradients and optimizer state are divided among the ranks while
             a fit lasts. Before and after it the weights are whole on every rank, so that saving, predicting and exporting are as ever, and
             have to fit there; what the optimizer keeps stays divided.
-        sync_bn: batch norm normalises over the items of all ranks; on GPUs only.
+        sync_bn: batch norm normalises over the items of all ranks; on GPUs only. A norm of your own is asked for its `synchronised()`.
         find_unused_parameters: for models of which parts take no part in some batches; costs time in each step (DDP only).
         timeout: seconds to wait for another rank before giving up. None: as it was when the ranks met, 10 minutes by default.
         bucket_cap_mb: gradients are exchanged in buckets of this many megabytes (DDP only).
@@ -408,14 +408,19 @@ class DistributedTrainer(Callback):
 
     # -- batch norm ---------------------------------------------------------------------------------------------------------------
     def _synchronise_norms(self):
+        norms = [(parent, name, child) for parent in self.learn.model.modules() for name, child in parent.named_children()
+                 if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d))]
+        for _, name, norm in norms:
+            if type(norm).forward is not nn.BatchNorm1d.forward and not hasattr(norm, "synchronised"):
+                raise ValueError(f"sync_bn=True: the layer {name!r} is a {type(norm).__name__}, a batch norm with a forward of its own, "
+                                 "which torch's synchronised norm would not do: give the class a method synchronised() that returns the "
+                                 "layer to train with, or leave sync_bn out")
         if self.learn.dls.device.type != "cuda":
             raise ValueError(f"sync_bn=True: torch synchronises batch norm on GPUs only, and this learner is on {self.learn.dls.device}: "
                              "leave sync_bn out, or use a norm that does not look at other items, such as nn.GroupNorm")
-        for parent in list(self.learn.model.modules()):
-            for name, child in list(parent.named_children()):
-                if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-                    self._norms.append((parent, name, child))
-                    setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+        for parent, name, norm in norms:
+            self._norms.append((parent, name, norm))
+            setattr(parent, name, norm.synchronised() if hasattr(norm, "synchronised") else nn.SyncBatchNorm.convert_sync_batchnorm(norm))
 
 
 def _counted(loss, factor):

@@ -136,6 +136,24 @@ def test_synchronised_batch_norm_on_a_cpu(monkeypatch):
     learner(nn.Sequential(nn.Linear(4, 4), nn.GroupNorm(2, 4), nn.Linear(4, 3))).to_distributed().fit(1)
 
 
+def test_synchronised_batch_norm_of_a_class_of_ones_own(monkeypatch):
+    class Halved(nn.BatchNorm1d):
+        def forward(self, x):
+            return super().forward(x) / 2
+
+    learn = learner(nn.Sequential(nn.Linear(4, 4), Halved(4), nn.Linear(4, 3))).to_distributed(sync_bn=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(distributed, "world_size", lambda: 2)
+        patched.setattr(distributed, "gathered", lambda x: [x, x])
+        with told("callbacks/distributed.py",
+                  "give the class a method synchronised() that returns the layer to train with, or leave sync_bn out"):
+            learn.fit(1)
+        Halved.synchronised = lambda self: self
+        with pytest.raises(ValueError, match="torch synchronises batch norm on GPUs only"):
+            learn.fit(1)
+    learn.to_distributed(sync_bn=False).fit(1)
+
+
 def test_a_rank_that_leaves_alone(monkeypatch):
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     environment(monkeypatch, MASTER_PORT=str(store.port))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .masked import StepNorm
+from .masked import StepMask, StepNorm
 from .series_model import check_sizes
 
 
@@ -28,19 +28,19 @@ class EncoderLayer(nn.Module):
         self.wide, self.narrow = nn.Linear(d_model, d_ff), nn.Linear(d_ff, d_model)
         self.norms, self.dropout = nn.ModuleList([StepNorm(d_model), StepNorm(d_model)]), nn.Dropout(dropout)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: StepMask | None = None) -> torch.Tensor:
         x = self._norm(0, x + self.dropout(self.out(self._attend(x, mask))), mask)
         return self._norm(1, x + self.dropout(self.narrow(self.dropout(F.gelu(self.wide(x))))), mask)
 
     def _attend(self, x, mask):
         q, k, v = self.qkv(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        seen = None if mask is None else (mask > 0)[:, None, None]
+        seen = None if mask is None else mask.grid > 0
         dropout = self.dropout.p if self.training else 0.0
         return F.scaled_dot_product_attention(q, k, v, seen, dropout).transpose(1, 2).flatten(2)
 
     def _norm(self, i, x, mask):
         grid = x.transpose(1, 2).unsqueeze(2)                   # with the channels last in memory, as they lie
-        return self.norms[i](grid, None if mask is None else mask[:, None, None]).squeeze(2).transpose(1, 2)
+        return self.norms[i](grid, mask).squeeze(2).transpose(1, 2)
 
 
 class Encoder(nn.Module):
@@ -63,7 +63,7 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(EncoderLayer(d_model, n_heads, d_ff, dropout) for _ in range(n_layers))
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: StepMask | None = None) -> torch.Tensor:
         x = self.dropout(x + self.places[:x.shape[1]])
         for layer in self.layers:
             x = layer(x, mask)

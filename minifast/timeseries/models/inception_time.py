@@ -6,12 +6,11 @@ https://arxiv.org/abs/1909.04939. The paper averages five of them: see `ts_ensem
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ...core.recipe import recorded
 from ...core.types import YRange
-from .masked import StepConv, StepMaxPool, StepNorm, StepSequential
+from .masked import StepConv, StepMask, StepMaxPool, StepNorm, StepSequential, step_after
 from .resnet1d import Residual
 from .series_model import ConvModel, check_sizes, linear_head
 
@@ -38,11 +37,12 @@ class InceptionModule(nn.Module):
         self.pool, self.pool_conv = StepMaxPool(3), StepConv(n_in, n_filters)
         self.norm = StepNorm(n_filters * (len(kernel_sizes) + 1))
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: StepMask | None = None) -> torch.Tensor:
         narrow = x if self.bottleneck is None else self.bottleneck(x)
-        made = [conv(narrow) for conv in self.convs]
+        longer = step_after(narrow)
+        made = [conv(narrow, longer) for conv in self.convs]
         made.append(self.pool_conv(self.pool(x, None if self.after_relu else mask)))
-        return F.relu_(self.norm(torch.cat(made, 1), mask))
+        return self.norm(torch.cat(made, 1), mask, act=True)
 
 
 class InceptionTime(ConvModel):

@@ -2,17 +2,16 @@
 
 Inside the models a batch is (B, C, 1, T) with the channels last in memory: convolutions of torch over two axes read that without turning it
 round, those over one axis turn it round each time (a training step of `InceptionTime` takes half the time, one thread of a Xeon with
-AVX-512, torch 2.14). The mask is (B, 1, 1, T), 1 for a step and 0 for padding; None: there is no padding, and nothing is computed for it.
+AVX-512, torch 2.14). The mask is a `StepMask`, or None: there is no padding, and nothing is computed for it.
 
 One rule holds everywhere: what a convolution reads is 0 on padding, as beyond the end of a series that is alone. `StepNorm` and
 `StepMaxPool` see to it.
 """
-from typing import Any, cast
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 
 class StepConv(nn.Conv2d):
@@ -26,70 +25,73 @@ class StepConv(nn.Conv2d):
     """
 
     def __init__(self, n_in: int, n_out: int, kernel_size: int = 1, bias: bool = False):
-        super().__init__(n_in, n_out, (1, kernel_size), padding=(0, kernel_size // 2), bias=bias)
+        super().__init__(n_in, n_out, (1, kernel_size), padding=(0, (kernel_size - 1) // 2), bias=bias)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of torch's stubs
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        made = super().forward(x)
-        return made if self.kernel_size[1] % 2 else made[..., 1:]
+    def forward(self, x: torch.Tensor, longer: torch.Tensor | None = None) -> torch.Tensor:
+        """Args:
+            x: (B, n_in, 1, T).
+            longer: `x` and a step of 0 after it, where several convolutions share it; None: made here if it is needed.
+        """
+        if self.kernel_size[1] == 1:                                # a product of matrices; a convolution takes longer to begin
+            return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        if self.kernel_size[1] % 2:
+            return super().forward(x)
+        return super().forward(step_after(x) if longer is None else longer)
 
 
-class StepNorm(nn.BatchNorm2d):
+class StepMask:
+    """Which steps of a batch are not padding, as the layers need it.
+
+    Args:
+        is_step: (B, T), 1 for a step and 0 for padding, of the type of the batch.
+
+    Attributes:
+        grid: (B, 1, 1, T).
+    """
+
+    def __init__(self, is_step: torch.Tensor):
+        self.grid = is_step[:, None, None]
+
+    @cached_property
+    def rows(self) -> torch.Tensor:
+        "Where the steps are among all B * T, int64 (steps,). A GPU is waited for, once for all layers."
+        return self.grid.flatten().nonzero()[:, 0]
+
+
+class _OfSteps(nn.Module):
+    "What a batch norm of steps adds to one of torch: in training the steps alone are normalised, one after the other, and padding is 0."
+
+    def forward(self, x: torch.Tensor, mask: StepMask | None = None, act: bool = False) -> torch.Tensor:
+        norm = super().forward
+        if mask is None:
+            return _acted(norm(x), act)
+        if not self.training:
+            return _acted(norm(x) * mask.grid.to(x.dtype), act)
+        b, c, h, t = x.shape
+        rows = x.permute(0, 2, 3, 1).reshape(-1, c)                 # a view: the channels are last in memory
+        steps = _acted(norm(rows.index_select(0, mask.rows)[:, :, None, None]), act).flatten(1)
+        return torch.zeros_like(rows).index_copy_(0, mask.rows, steps).view(b, h, t, c).permute(0, 3, 1, 2)
+
+
+def _acted(x, act):
+    "In place where it is the norm's own: in a view the gradient would be copied."
+    return F.relu_(x) if act else x
+
+
+class StepNorm(_OfSteps, nn.BatchNorm2d):
     "Batch norm whose statistics are those of steps alone, and whose output is 0 on padding."
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        if mask is None:
-            return super().forward(x)
-        if not self.training:
-            return super().forward(x) * mask.to(x.dtype)
-        made, mean, var, n = _NormOfSteps.apply(x, mask, self.weight, self.bias, self.eps)
-        with torch.no_grad():
-            tracked = cast(torch.Tensor, self.num_batches_tracked).add_(1)
-            # without a momentum the mean over all batches, as in torch's own
-            share: Any = 1 / tracked.to(mean.dtype) if self.momentum is None else self.momentum
-            cast(torch.Tensor, self.running_mean).lerp_(mean, share)
-            cast(torch.Tensor, self.running_var).lerp_(var * (n / (n - 1).clamp(min=1)), share)
-        return made
+    def synchronised(self) -> "SyncStepNorm":
+        "The same norm with statistics of the steps of all ranks; weights and statistics are shared."
+        made = SyncStepNorm(self.num_features, self.eps, self.momentum, self.affine, self.track_running_stats)
+        made.weight, made.bias = self.weight, self.bias
+        made.running_mean, made.running_var, made.num_batches_tracked = self.running_mean, self.running_var, self.num_batches_tracked
+        return made.train(self.training)
 
 
-class _NormOfSteps(torch.autograd.Function):
-    "Batch norm of the rows of a matrix that are steps, with its gradient: torch's own operations would pass over the data twice as often."
-
-    @staticmethod
-    def forward(ctx, x, mask, weight, bias, eps):  # type: ignore[no-untyped-def]
-        rows, steps = _rows(x).float(), _rows(mask).float()
-        n = steps.sum()
-        mean = _sums(steps, rows) / n
-        centred = (rows - mean).mul_(steps)
-        var = torch.linalg.vector_norm(centred, dim=0).square() / n
-        inverse = (var + eps).rsqrt()
-        scale = weight * inverse
-        ctx.save_for_backward(centred, steps, inverse, scale, n)
-        ctx.mark_non_differentiable(mean, var, n)
-        made = torch.empty_like(x, memory_format=torch.channels_last)           # no view, so that a ReLU may overwrite it
-        torch.mul(centred, scale, out=_rows(made)).addcmul_(steps, bias)
-        return made, mean, var, n
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, *_):  # type: ignore[no-untyped-def]
-        centred, steps, inverse, scale, n = ctx.saved_tensors
-        rows = _rows(grad).float()
-        of_bias, of_centred = _sums(steps, rows), (rows * centred).sum(0)
-        of_rows = (rows * scale).sub_(scale * of_bias / n).mul_(steps).addcmul_(centred, -scale * inverse.square() * of_centred / n)
-        b, c, h, t = grad.shape
-        return of_rows.to(grad.dtype).view(b, h, t, c).permute(0, 3, 1, 2), None, of_centred * inverse, of_bias, None
-
-
-def _rows(x):
-    "(B, C, 1, T) -> (B * T, C), a view where the channels are last in memory."
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
-
-
-def _sums(steps, rows):
-    "Sums of the rows that are steps, in float32 whatever autocast makes of products."
-    with torch.autocast(rows.device.type, enabled=False):
-        return (steps.t() @ rows)[0]
+class SyncStepNorm(_OfSteps, nn.SyncBatchNorm):
+    "`StepNorm` whose statistics are those of the steps of all ranks."
 
 
 class StepMaxPool(nn.MaxPool2d):
@@ -102,10 +104,10 @@ class StepMaxPool(nn.MaxPool2d):
     def __init__(self, kernel_size: int = 3):
         super().__init__((1, kernel_size), 1, (0, kernel_size // 2))
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: StepMask | None = None) -> torch.Tensor:
         if mask is None:
             return super().forward(x)
-        is_padding = mask == 0
+        is_padding = mask.grid == 0
         return super().forward(x.masked_fill(is_padding, -torch.inf)).masked_fill(is_padding, 0)
 
 
@@ -121,18 +123,22 @@ class ConvNormAct(nn.Module):
         super().__init__()
         self.conv, self.norm, self.act = StepConv(n_in, n_out, kernel_size), StepNorm(n_out), act
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        made = self.norm(self.conv(x).contiguous(memory_format=torch.channels_last), mask)
-        return F.relu_(made) if self.act else made
+    def forward(self, x: torch.Tensor, mask: StepMask | None = None) -> torch.Tensor:
+        return self.norm(self.conv(x).contiguous(memory_format=torch.channels_last), mask, self.act)
 
 
 class StepSequential(nn.Sequential):
     "Layers of steps one after the other, each of which gets the mask."
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: StepMask | None = None) -> torch.Tensor:
         for layer in self:
             x = layer(x, mask)
         return x
+
+
+def step_after(x: torch.Tensor) -> torch.Tensor:
+    "(B, C, 1, T) with a step of 0 after it."
+    return F.pad(x, (0, 1))
 
 
 def as_grid(x: torch.Tensor) -> torch.Tensor:

@@ -6,12 +6,11 @@ https://arxiv.org/abs/2002.10061.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ...core.recipe import recorded
 from ...core.types import YRange
-from .masked import StepConv, StepNorm, StepSequential
+from .masked import StepConv, StepMask, StepNorm, StepSequential
 from .series_model import ConvModel, check_sizes, linear_head
 
 #: The longest kernel, whatever the series.
@@ -41,8 +40,8 @@ class OmniLayer(nn.Module):
         self.convs = nn.ModuleList(StepConv(n_in, n_each, k) for k in kernel_sizes)
         self.norm = StepNorm(n_each * len(kernel_sizes))
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        return F.relu_(self.norm(torch.cat([conv(x) for conv in self.convs], 1), mask))
+    def forward(self, x: torch.Tensor, mask: StepMask | None = None) -> torch.Tensor:
+        return self.norm(torch.cat([conv(x) for conv in self.convs], 1), mask, act=True)
 
 
 class OmniScaleCNN(ConvModel):

@@ -11,7 +11,7 @@ from torch import nn
 
 from ...core.recipe import recorded
 from ...core.types import YRange
-from .masked import ConvNormAct, StepNorm, StepSequential
+from .masked import ConvNormAct, StepMask, StepNorm, StepSequential
 from .series_model import ConvModel, check_sizes, linear_head
 
 
@@ -29,7 +29,7 @@ class Residual(nn.Module):
         self.layers = layers
         self.shortcut = StepNorm(n_out) if n_in == n_out else ConvNormAct(n_in, n_out, act=False)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: StepMask | None = None) -> torch.Tensor:
         return F.relu_(self.layers(x, mask) + self.shortcut(x, mask))
 
 

@@ -11,7 +11,7 @@ from ...core.messages import brief, describe, plural
 from ...core.types import YRange
 from ...nn.activations import SigmoidRange, range_ends
 from ..padding import split_padding
-from .masked import as_grid, mean_of_steps
+from .masked import StepMask, as_grid, mean_of_steps
 
 #: The models that ignore padding.
 MASKING = ("FCN", "InceptionTime", "OmniScaleCNN", "ResNet1d", "TSTransformer")
@@ -102,8 +102,7 @@ class ConvModel(SeriesModel):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x, mask = self.read(x)
-        grid_mask = None if mask is None else mask[:, None, None]
-        return self.head(mean_of_steps(self.body(as_grid(x), grid_mask).squeeze(2), mask))
+        return self.head(mean_of_steps(self.body(as_grid(x), None if mask is None else StepMask(mask)).squeeze(2), mask))
 
 
 def series_split(model: nn.Module) -> list[list[nn.Parameter]]:

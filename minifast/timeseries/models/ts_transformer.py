@@ -13,6 +13,7 @@ from torch import nn
 from ...core.recipe import recorded
 from ...core.types import YRange
 from .encoder import Encoder
+from .masked import StepMask
 from .series_model import SeriesModel, linear_head
 
 
@@ -49,5 +50,5 @@ class TSTransformer(SeriesModel):
         x, mask = self.read(x)
         self.check_seq_len(x)
         steps = self.embed(x.transpose(1, 2)) * math.sqrt(self.embed.out_features)
-        made = F.gelu(self.body(steps, mask))                   # 0 on padding, and for what is missing of the longest series
-        return self.head(F.pad(made, (0, 0, 0, self.seq_len - x.shape[2])).flatten(1))
+        made = F.gelu(self.body(steps, None if mask is None else StepMask(mask)))   # 0 on padding
+        return self.head(F.pad(made, (0, 0, 0, self.seq_len - x.shape[2])).flatten(1))      # and for what is missing of the longest series

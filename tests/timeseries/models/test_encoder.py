@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from minifast.timeseries.models.encoder import Encoder, EncoderLayer
+from minifast.timeseries.models.masked import StepMask
 
 
 @pytest.mark.parametrize("with_mask", [False, True])
@@ -19,7 +20,7 @@ def test_attention_is_that_of_torch(with_mask):
     h = h / (1 + layer.norms[0].eps) ** 0.5
     expected = h + layer.narrow(F.gelu(layer.wide(h)))
     expected = expected / (1 + layer.norms[1].eps) ** 0.5
-    made = layer(x, mask)
+    made = layer(x, None if mask is None else StepMask(mask))
     if mask is not None:
         expected = expected * mask[:, :, None]
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
