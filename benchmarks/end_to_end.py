@@ -10,17 +10,18 @@ of the fit without its advice by the time with it.
 
 The folder holds `cats_vs_dogs/*.jpg`, `pets_sample/images/*.jpg` and `weights/mobilenet_v2*.pth`, the ImageNet weights that both start
 from. `fine_tune` as it comes: one epoch of the new head, then all layers. The clock starts before the loaders are made and stops, for
-each epoch, when its validation is done. A round runs one after the other, in changing order and with a seed of its own, each in a process
-of its own; the target is what the slower learner of the round reached at its best. Ratios are medians over the rounds.
+each epoch, when its validation is done. The learners of a round, which has a seed of its own, are processes that run in turn, a second each
+(`slices.py`; the adviser, who measures, is not interrupted); the target is what the slower learner of the round reached at its best. Ratios
+are medians over the rounds.
 """
 import argparse
-import json
 import os
 import re
-import subprocess
 import sys
-import time
+from contextlib import redirect_stdout
 from pathlib import Path
+
+from slices import alone, answer, in_slices, now
 
 TASKS = {       # folder, the class in a file's name, size, batch, epochs after the first, base learning rate
     "cats_vs_dogs": ("cats_vs_dogs", r"^(\w+?)\.\d+\.jpg$", 128, 32, 2, 2e-3),
@@ -51,14 +52,15 @@ def adult(data):
 
 
 def advised(learn, budget, epochs):
-    "Set what the adviser finds; the clock stands still meanwhile. All layers are trained in its trials, as in most epochs."
-    global started
-    began = time.perf_counter()
+    "Set what the adviser finds; its seconds do not count. All layers are trained in its trials, as in most epochs."
+    began = now()
+    alone(True)
     learn.unfreeze()
     report = learn.speedup(budget, apply=True, epochs=epochs)
     print(report, file=sys.stderr)
-    notes["advice"] = {"predicted": report.ratio, "settings": list(report.best), "seconds": round(time.perf_counter() - began, 1)}
-    started += time.perf_counter() - began
+    alone(False)
+    notes["advice"] = {"predicted": report.ratio, "settings": list(report.best), "seconds": round(now() - began, 1)}
+    notes["asked"] = [began, now()]
 
 
 def with_minifast(task, data, seed, workers, budget=None):
@@ -92,7 +94,7 @@ def with_minifast(task, data, seed, workers, budget=None):
     learn.create_opt()              # torch's first optimizer imports its compiler, which would count as the fit's without advice
     if budget:
         advised(learn, budget, epochs + 1)
-    notes["fit"] = time.perf_counter() - started
+    notes["fit"] = now()
     learn.fine_tune(epochs, lr)
     return None
 
@@ -119,7 +121,7 @@ def table_with_minifast(task, data, seed, budget):
     learn.create_opt()
     if budget:
         advised(learn, budget, epochs)
-    notes["fit"] = time.perf_counter() - started
+    notes["fit"] = now()
     learn.fit_one_cycle(epochs, lr)
 
 
@@ -144,7 +146,7 @@ def table_with_fastai(task, data, seed):
     set_seed(seed)
     table = TabularPandas(frame, [Categorify, FillMissing, Normalize], splits=IndexSplitter(valid)(list(range(len(frame)))), **ADULT)
     learn = tabular_learner(table.dataloaders(bs=bs, device=torch.device("cpu")), metrics=accuracy, cbs=Clock())
-    notes["fit"] = time.perf_counter() - started
+    notes["fit"] = now()
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(epochs, lr)
 
@@ -185,40 +187,47 @@ def with_fastai(task, data, seed, workers):
     head = create_head(1280, dls.c)
     apply_init(head, torch.nn.init.kaiming_normal_)
     learn = Learner(dls, torch.nn.Sequential(create_body(network, cut=-1), head), splitter=default_split, metrics=accuracy, cbs=Clock())
-    notes["fit"] = time.perf_counter() - started
+    notes["fit"] = now()
     with learn.no_bar(), learn.no_logging():
         learn.fine_tune(epochs, lr)
     return None
 
 
-started, epochs_done = 0.0, []
-notes = {}              # fit: seconds until the fit began; advice: what the adviser said
+#: Times of `now`: began, fit, epochs with their accuracy, asked (from when to when the adviser was); advice: what that said.
+notes = {"epochs": []}
 
 
 def epoch_done(value):
-    epochs_done.append((time.perf_counter() - started, float(value)))
+    notes["epochs"].append([now(), float(value)])
 
 
 def run_one(args):
-    global started
-    sys.stdout, out = sys.stderr, sys.stdout
-    started = time.perf_counter()
-    if args.one == "fastai":
-        with_fastai(args.tasks, args.data, args.seed, args.workers)
-    else:
-        with_minifast(args.tasks, args.data, args.seed, args.workers, args.speedup)
-    print(json.dumps({"epochs": epochs_done, **notes}), file=out, flush=True)
+    notes["began"] = now()
+    with redirect_stdout(sys.stderr):
+        if args.one == "fastai":
+            with_fastai(args.tasks, args.data, args.seed, args.workers)
+        else:
+            with_minifast(args.tasks, args.data, args.seed, args.workers, args.speedup)
+    answer(notes)
 
 
-def run_of(args, name, task, seed):
-    "{epochs: [(seconds, accuracy) after each epoch], fit:, advice:} of one framework, trained in a process of its own."
-    command = [args.peer_python if name == "fastai" else sys.executable, __file__, "--one", name, "--data", args.data, "--tasks", task,
-               "--seed", str(seed), "--workers", str(args.workers), *(["--speedup", args.speedup] if name == ADVISED else [])]
-    done = subprocess.run(command, capture_output=True, text=True,
-                          env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "MINIFAST_PROGRESS": "off"})
-    if done.returncode:
-        raise SystemExit(f"{name} did not run:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def run_all(args, names, task, seed):
+    "{name: {epochs: [(seconds, accuracy) after each epoch], fit: seconds until it began, advice:}} of frameworks that take turns."
+    options = ["--data", args.data, "--tasks", task, "--seed", str(seed), "--workers", str(args.workers)]
+    commands = {name: [args.peer_python if name == "fastai" else sys.executable, __file__, "--one", name, *options,
+                       *(["--speedup", args.speedup] if name == ADVISED else [])] for name in names}
+    runs = in_slices(commands, {**os.environ, "CUDA_VISIBLE_DEVICES": "", "MINIFAST_PROGRESS": "off"})
+    return {name: _in_seconds(found, time) for name, (found, time) in runs.items()}
+
+
+def _in_seconds(found, time):
+    "The times of a run as seconds that it had run, without those of the adviser."
+    asked = found.get("asked")
+
+    def seconds(at):
+        return time(at) - time(found["began"]) - (time(asked[1]) - time(asked[0]) if asked and at >= asked[1] else 0)
+
+    return {"epochs": [(seconds(at), value) for at, value in found["epochs"]], "fit": seconds(found["fit"]), "advice": found.get("advice")}
 
 
 ADVISED = "minifast, advised"
@@ -252,7 +261,7 @@ def main():
         best, advice = {name: [] for name in names}, []
         for seed in range(args.rounds):
             k = seed % len(names)
-            found = {name: run_of(args, name, task, seed) for name in names[k:] + names[:k]}
+            found = run_all(args, names[k:] + names[:k], task, seed)
             epochs = {name: run["epochs"] for name, run in found.items()}
             for name in names:
                 target = min(max(value for _, value in epochs[one]) for one in (name, "fastai"))
