@@ -9,6 +9,7 @@ from ..data.loaders import DataLoaders
 from ..learner.probe import independent_loader, kept_generators
 from .data import batches, files, labels, series, series_copies, series_leaks, tables, windows
 from .data.probe import DataProbe
+from .data.series_samples import require_series
 from .data.text_copies import duplicate_texts
 from .data.texts import text_quality
 from .data.token_leaks import token_leakage
@@ -41,18 +42,18 @@ CHECKS: tuple[Entry, ...] = (
     Entry("MF833", batches.augmented_validation, ("MF801",)),
     Entry("MF834", batches.shuffled_training),
     Entry("MF835", batches.loading_speed, ("MF801",)),
-    Entry("MF836", text_quality, ("MF801",)),
-    Entry("MF841", duplicate_texts, ("MF801",)),
-    Entry("MF842", token_leakage, ("MF801",)),
+    Entry("MF836", text_quality),
+    Entry("MF841", duplicate_texts),
+    Entry("MF842", token_leakage),
     Entry("MF851", series_copies.overlapping_windows),
     Entry("MF852", series_copies.duplicate_series),
     Entry("MF853", series.constant_channels),
-    Entry("MF854", series.channel_scales, ("MF831",), follows=("MF832",)),
+    Entry("MF854", series.channel_scales, ("MF831",), follows=("MF832",), of=series.require_channels),
     Entry("MF855", windows.order_of_time, follows=("MF851",)),
     Entry("MF856", windows.gaps_in_time),
     Entry("MF857", series_leaks.channel_leakage),
     Entry("MF858", series_leaks.length_leakage),
-    Entry("MF859", series.series_lengths, ("MF831",)),
+    Entry("MF859", series.series_lengths, ("MF831",), of=require_series),
 )
 
 

@@ -187,6 +187,7 @@ class Entry(NamedTuple):
     slow: bool = False                  #: whether fast=True leaves it out
     follows: tuple[str, ...] = ()       #: codes an issue of which may explain what this check finds
     turn: int = 0                       #: the cheap and telling ones come first: those of a higher turn run after all of a lower one
+    of: Callable[[Any], Any] | None = None      #: raises `NotApplicable` for data of another kind: then it is not skipped, whatever failed
 
 
 def check_ignore(ignore: str | Iterable[str] | None) -> set[str]:
@@ -231,9 +232,11 @@ def _run_one(entry, probe, results, ignore, fast, late):
     blocking = next((code for code in entry.needs if code in failed), None)
     why = ("ignored" if entry.code in ignore else "left out by fast=True" if fast and entry.slow
            else f"{NEEDS} {blocking}, which failed" if blocking else late)
-    if why:
-        return Check(entry.code, "skipped", why)
     try:
+        if blocking and entry.of is not None:
+            entry.of(probe)
+        if why:
+            return Check(entry.code, "skipped", why)
         found = entry.function(probe)
     except NotApplicable as e:
         return Check(entry.code, "skipped" if isinstance(e, Skipped) else "not applicable", str(e))

@@ -16,7 +16,8 @@ FAR, TOO_FAR = 30, 1000         #: how many times as large a channel may be as t
 
 
 # -- channels -----------------------------------------------------------------------------------------------------------------------
-def _require_channels(data: DataProbe) -> np.ndarray:
+def require_channels(data: DataProbe) -> np.ndarray:
+    "The values of the channels in training; without series, the check is not applicable."
     values = channel_values(data, 0)
     require(values is not None and values.size, "the items are no series")
     return values
@@ -31,7 +32,7 @@ def _mask_channels(data: DataProbe) -> int:
 
 def constant_channels(data: DataProbe) -> Check:
     "Channels that have one value in all of training, whether they vary in validation or not."
-    train, valid = _require_channels(data), channel_values(data, 1)
+    train, valid = require_channels(data), channel_values(data, 1)
     n_masks = _mask_channels(data)
     names = channel_names(data, len(train))
     constant = [k for k in range(len(train) - n_masks) if float(train[k].min()) == float(train[k].max())]
@@ -48,7 +49,7 @@ def constant_channels(data: DataProbe) -> Check:
 
 def channel_scales(data: DataProbe) -> Check:
     "Channels of a batch, as the model gets it, of which one is many times as large as what changes in another."
-    _require_channels(data)
+    require_channels(data)
     windows = windows_of(data)
     require(not (windows and windows[0].windows.horizon), "models of forecasts scale each channel themselves")
     floats = [t.float().cpu() for t in data.batch().float_inputs if t.ndim == 3]

@@ -23,6 +23,16 @@ def test_groups_given_as_a_list_must_fit():
         check_loaders(dls, groups=[1, 2])
 
 
+def test_checks_of_texts_and_series_do_not_apply_to_images_of_which_some_are_broken(tmp_path):
+    folder = image_files(tmp_path)
+    (folder / "train" / "disc" / "broken.jpg").write_bytes(b"no image")
+    report = check_loaders(image_loaders(folder, on_error="skip"), fast=True)
+    assert report["MF801"].verdict == "issue" and report["MF831"].found == "needs MF801, which failed"
+    elsewhere = [report[code] for code in ("MF836", "MF841", "MF842", "MF854", "MF859")]
+    assert {c.verdict for c in elsewhere} == {"not applicable"}, elsewhere
+    assert report["MF832"].verdict == "skipped"
+
+
 def test_duplicates_can_be_shown(tmp_path):
     import shutil
 
