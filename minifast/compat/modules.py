@@ -132,7 +132,7 @@ class FastaiPaths:
 
     def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         package, _, below = fullname.partition(".")
-        if package != PACKAGE or below.split(".")[0] == "compat":
+        if package != PACKAGE or below.split(".")[0] in ("", "compat"):         # what is needed to answer
             return None
         from .fastai_names import MODULES
         if below not in MODULES:
@@ -147,6 +147,7 @@ class FastaiPaths:
 
 
 def install() -> None:
-    "Put the finder first, so that it sees the modules that exist here too; importing other packages is left alone."
-    if not any(isinstance(f, FastaiPaths) for f in sys.meta_path):
-        sys.meta_path.insert(0, FastaiPaths())
+    """Put the finder first, so that it sees the modules that exist here too; importing other packages is left alone. One that is there
+    from before the package was taken out of `sys.modules`, as people do after an update, goes."""
+    ours = FastaiPaths.__module__, FastaiPaths.__qualname__
+    sys.meta_path[:] = [FastaiPaths(), *(f for f in sys.meta_path if (type(f).__module__, type(f).__qualname__) != ours)]

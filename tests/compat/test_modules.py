@@ -120,3 +120,19 @@ def test_where_sources_cannot_be_read_names_are_found_by_importing(monkeypatch):
 @pytest.mark.parametrize("name, of_fastcore", [("HTTP404NotFoundError", True), ("HTTPError", False)])
 def test_errors_of_fastcore_are_told_by_their_number(name, of_fastcore):
     assert (instead_of(name) is not None) is of_fastcore
+
+
+def test_the_package_can_be_taken_out_of_the_loaded_modules_and_imported_anew():
+    "As people do in a notebook after an update; with fastai's paths, and their finder once."
+    code = """
+import sys
+import minifast.basics as first
+for name in [m for m in sys.modules if m.partition('.')[0] == 'minifast']:
+    del sys.modules[name]
+import minifast.basics as second
+from minifast.callback.fp16 import MixedPrecision
+assert second is not first and second.Learner is not first.Learner and MixedPrecision
+assert sum(type(f).__name__ == 'FastaiPaths' for f in sys.meta_path) == 1
+assert type(sys.meta_path[0]) is sys.modules['minifast.compat.modules'].FastaiPaths
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
