@@ -2,6 +2,7 @@
 import gc
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ sys.dont_write_bytecode = False                 # compiling the package takes se
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")           # the processes that run the tests share the cores
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:       # as where a shell has started the tests in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()                                    # while everything is imported, of which nothing is garbage
 
 
