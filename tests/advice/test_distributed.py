@@ -153,6 +153,12 @@ def test_synchronised_batch_norm_of_a_class_of_ones_own(monkeypatch):
             learn.fit(1)
     learn.to_distributed(sync_bn=False).fit(1)
 
+    Halved.synchronised = lambda self: nn.SyncBatchNorm(4)
+    learn = learner(nn.Sequential(nn.Linear(4, 4), Halved(4), nn.BatchNorm1d(4), nn.Linear(4, 3))).to_distributed(sync_bn=True)
+    monkeypatch.setattr(type(learn.dls), "device", torch.device("cuda"))
+    next(cb for cb in learn.cbs if isinstance(cb, distributed.DistributedTrainer))._synchronise_norms()
+    assert [type(m) for m in learn.model[1:3]] == [nn.SyncBatchNorm, nn.SyncBatchNorm]
+
 
 def test_a_rank_that_leaves_alone(monkeypatch):
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)

@@ -38,14 +38,20 @@ def test_a_convolution_is_that_of_torch(series, kernel_size):
     assert conv.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+COUNTABLE = pytest.mark.parametrize("countable", [True, False], ids=["cpu", "as on a GPU"])
+
+
+@COUNTABLE
 @pytest.mark.parametrize("affine", [False, True])
-def test_batch_norm_in_training_is_that_of_the_steps_alone(series, affine):
+def test_batch_norm_in_training_is_that_of_the_steps_alone(series, affine, countable):
     norm, plain = StepNorm(3), torch.nn.BatchNorm1d(3)
     if affine:
         torch.nn.init.normal_(norm.weight)
         torch.nn.init.normal_(norm.bias)
         plain.load_state_dict(norm.state_dict())
     x, mask = padded(series, fill=100.0)
+    assert mask.countable
+    mask.countable = countable
     x.requires_grad_()
     steps = torch.cat(series, 2).detach().requires_grad_()
     for _ in range(2):
@@ -65,8 +71,10 @@ def test_batch_norm_in_training_is_that_of_the_steps_alone(series, affine):
     torch.testing.assert_close(norm.bias.grad, plain.bias.grad)
 
 
-def test_batch_norm_ends_with_relu_when_asked(series):
+@COUNTABLE
+def test_batch_norm_ends_with_relu_when_asked(series, countable):
     x, mask = padded(series, fill=100.0)
+    mask.countable = countable
     norm = StepNorm(3)
     for m in (None, mask):
         for norm.training in (True, False):
@@ -88,8 +96,10 @@ def test_a_synchronised_norm_does_what_the_norm_does_and_shares_its_weights(seri
     torch.testing.assert_close(norm.eval().synchronised()(x, mask), norm(x, mask))
 
 
-def test_batch_norm_of_half_precision_keeps_its_type(series):
+@COUNTABLE
+def test_batch_norm_of_half_precision_keeps_its_type(series, countable):
     x, mask = padded(series)
+    mask.countable = countable
     norm, half = StepNorm(3), x.to(torch.bfloat16).requires_grad_()
     made = norm(half, mask)
     made.float().sum().backward()
@@ -97,9 +107,10 @@ def test_batch_norm_of_half_precision_keeps_its_type(series):
     torch.testing.assert_close(made.float(), StepNorm(3)(x, mask), atol=0.05, rtol=0.05)
 
 
-def test_statistics_are_in_full_precision_under_autocast():
+@COUNTABLE
+def test_statistics_are_in_full_precision_under_autocast(countable):
     x, mask = as_grid(torch.full((2, 1, 1000), 1000.0)), StepMask(torch.ones(2, 1000))
-    x[..., ::2] = 1002.0
+    x[..., ::2], mask.countable = 1002.0, countable
     norm = StepNorm(1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         norm(x, mask)
@@ -127,9 +138,11 @@ def test_a_unit_gives_each_series_what_it_gives_it_alone(series):
         assert not made[:, 0, s.shape[2]:].any()
 
 
-def test_without_a_momentum_statistics_are_the_mean_over_batches():
+@COUNTABLE
+def test_without_a_momentum_statistics_are_the_mean_over_batches(countable):
     norm, x = StepNorm(1, momentum=None), torch.tensor([[[[1.0, 3.0, 7.0]]], [[[5.0, 0.0, 0.0]]]])
     mask = StepMask(torch.tensor([[1.0, 1, 0], [1, 0, 0]]))
+    mask.countable = countable
     for k in (1, 2, 3):
         norm(x * k, mask)
     plain = torch.nn.BatchNorm1d(1, momentum=None)
