@@ -18,6 +18,8 @@ from sphinx.domains.python import PythonDomain
 import minifast
 
 sys.path.append(str(Path(__file__).parent))
+from docstrings import SECTIONS, to_rst
+
 import examples
 
 project, author, release = "minifast", "the minifast authors", minifast.__version__
@@ -39,7 +41,7 @@ autodoc_preserve_defaults = True
 autodoc_use_type_comments = False       # there are none to look for
 autodoc_typehints = "signature"
 napoleon_numpy_docstring = False
-napoleon_custom_sections = ["Source", ("Attributes", "params_style")]       # else attributes of a class are listed twice
+napoleon_custom_sections = SECTIONS
 autodoc_inherit_docstrings = False      # else what PIL and torch say of their methods is repeated here
 python_maximum_signature_line_length = 100
 
@@ -171,53 +173,16 @@ def read(app, docname, content):
     content[0] = text
 
 
-_SPAN = re.compile(r"`([^`]+)`")
-_SPECIAL = re.compile(r"([*|_\\])")
+EXAMPLES = find_examples()
 
 
-def _in_rst(text):
-    "Part of a docstring, in which `code` and plain text is all there is, as reStructuredText."
-    parts = _SPAN.split(text)           # text, code, text, code, ..., text
-    for i in range(0, len(parts), 2):
-        parts[i] = _SPECIAL.sub(r"\\\1", parts[i])
-    out = parts[0]
-    for code, plain in zip(parts[1::2], parts[2::2], strict=True):
-        before, after = out and not out[-1].isspace(), plain and not plain[0].isspace()
-        code = code.strip() or code
-        out += (r"\ " if before else "") + f"``{code}``" + (r"\ " if after else "") + plain
-    return out
-
-
-def to_rst(app, what, name, obj, options, lines):
-    """Docstrings are written to be read in the source: make code spans, and indented code, what Sphinx expects.
-
-    The signatures have the types. Napoleon would take the text before the first colon of an attribute's docstring, or of `Returns:`, for a
-    type; an empty comment before it prevents that.
-    """
+def docstring(app, what, name, obj, options, lines):
+    "A docstring as Sphinx expects it, with the example of its name."
     if what == "module":
         lines[:] = obj.__doc__.splitlines()         # Sphinx takes away the indentation if everything but the first line has it
-    elif what in ("attribute", "data", "property"):
-        lines[:0] = ["..", ""]
-    for i, line in enumerate(lines[:-1]):
-        if line.strip() in ("Returns:", "Yields:") and ":" in lines[i + 1]:
-            indent = lines[i + 1][:len(lines[i + 1]) - len(lines[i + 1].lstrip())]
-            lines[i + 1:i + 1] = [indent + "..", ""]
-            break
-    blocks = re.split(r"\n\s*\n", "\n".join(lines).strip("\n"))
-    new = []
-    for block in blocks:
-        if block.startswith("    "):
-            new += ["::", "", *block.splitlines(), ""]
-        elif ">>>" in block:
-            new += [*block.splitlines(), ""]
-        else:
-            new += [*_in_rst(block).splitlines(), ""]
-    lines[:] = new
+    lines[:] = to_rst(what, lines)
     if name in EXAMPLES:
         lines += ["", "Examples:", *(f"    {line}" for line in EXAMPLES[name])]
-
-
-EXAMPLES = find_examples()
 
 
 class Names(PythonDomain):
@@ -263,7 +228,7 @@ def setup(app):
     copy_notebooks()
     app.add_domain(Names, override=True)
     app.connect("source-read", read)
-    app.connect("autodoc-process-docstring", to_rst, priority=100)          # before napoleon sets out `Args:`
+    app.connect("autodoc-process-docstring", docstring, priority=100)          # before napoleon sets out `Args:`
     app.connect("env-check-consistency", leave_titles)
     app.connect("doctree-resolved", before_page)
     app.connect("html-page-context", after_page, priority=900)              # when the theme has asked for the contents

@@ -27,7 +27,7 @@ def soft_loss(student: torch.Tensor, teacher: torch.Tensor, kind: str, temperatu
         student, teacher: (B,...) as the models return them.
         kind: 'class logits' (or 'class log-probabilities'): temperature**2 * KL(softmax(teacher / T) || softmax(student / T)), the mean
             over items (and pixels); 'logits': the same for each yes or no on its own; 'values': the mean squared difference.
-        temperature: T.
+        temperature: of both softmaxes, T above.
         axis: of the classes.
     """
     student, teacher = student.float(), teacher.float()

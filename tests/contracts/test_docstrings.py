@@ -1,9 +1,15 @@
-"""Docstrings in Google style, one parameter a line, for every name of the star imports and every public method of the main classes."""
+"""Docstrings in Google style, one parameter a line, for every name of the star imports and every public method of the main classes, and
+every docstring is reStructuredText that the site can show."""
+import ast
 import importlib
 import inspect
 import re
+from functools import cache
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 DOORS = ["minifast.vision.all", "minifast.tabular.all", "minifast.collab", "minifast.text.all", "minifast.timeseries.all"]
 CLASSES = ["Learner", "DataLoaders", "DataLoader", "DataBlock", "Callback", "Transform", "ItemTransform", "RandTransform", "Pipeline"]
@@ -82,3 +88,51 @@ def test_the_test_sees_a_missing_parameter():
         """
 
     assert faults(f) == ["Args: lacks y"]
+
+
+def written(source):
+    "`(line, kind, docstring)` of all classes and functions."
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and (doc := ast.get_docstring(node)):
+            yield node.body[0].lineno, "class" if isinstance(node, ast.ClassDef) else "function", doc
+
+
+@cache
+def docutils_parser():
+    "The parser, and its settings: nothing is printed, nothing raised."
+    pytest.importorskip("sphinx")
+    from docutils.frontend import get_default_settings
+    from docutils.parsers.rst import Parser
+
+    settings = get_default_settings(Parser)
+    settings.report_level = settings.halt_level = 5
+    return Parser(), settings
+
+
+def complaints(kind, doc, monkeypatch):
+    "What docutils says of a docstring that the site shows."
+    from docutils.utils import new_document
+    from sphinx.ext.napoleon import Config, GoogleDocstring
+
+    parser, settings = docutils_parser()
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from docstrings import SECTIONS, to_rst
+
+    lines = GoogleDocstring(to_rst(kind, doc.split("\n")), Config(napoleon_custom_sections=SECTIONS), what=kind).lines()
+    document, said = new_document("docstring", settings), []
+    document.reporter.attach_observer(lambda message: said.append(message.astext()))
+    parser.parse("\n".join(lines), document)
+    return said
+
+
+@pytest.mark.parametrize("room", sorted({p.relative_to(ROOT / "minifast").parts[0] for p in (ROOT / "minifast").rglob("*.py")}))
+def test_the_site_can_show_each(room, monkeypatch):
+    folder = ROOT / "minifast" / room
+    bad = {f"{file.relative_to(ROOT)}:{line}": said for file in ([folder] if folder.is_file() else sorted(folder.rglob("*.py")))
+           for line, kind, doc in written(file.read_text(encoding="utf-8")) if (said := complaints(kind, doc, monkeypatch))}
+    assert bad == {}
+
+
+def test_the_test_sees_what_sphinx_would_refuse(monkeypatch):
+    [(_, kind, doc)] = written('def f(x):\n    """Args:\n        x: a number\n            that is large.\n        y: another.\n    """')
+    assert "Unexpected indentation" in complaints(kind, doc, monkeypatch)[0]

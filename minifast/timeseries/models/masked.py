@@ -30,7 +30,9 @@ class StepConv(nn.Conv2d):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of torch's stubs
 
     def forward(self, x: torch.Tensor, longer: torch.Tensor | None = None) -> torch.Tensor:
-        """Args:
+        """The convolution.
+
+        Args:
             x: (B, n_in, 1, T).
             longer: `x` and a step of 0 after it, where several convolutions share it, which is worth 2 to 3 % of a training step of
                 `InceptionTime`; None: made here if it is needed.

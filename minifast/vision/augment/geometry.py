@@ -173,7 +173,7 @@ class Warp(AffineWarp):
         magnitude: greatest u and v either way, 0 to below 0.5.
         p: probability for each image.
         draw_x: u instead of a random number; one per image, or a function of the batch.
-        draw_y: v.
+        draw_y: the same for v.
         size: (height, width) or one number of the result (default: as the batch is).
         mode: interpolation of images, 'bilinear', 'bicubic' or 'nearest'.
         pad_mode: 'zeros', 'border' or 'reflection', what is outside.
