@@ -87,8 +87,8 @@ class DistributedTrainer(Callback):
     #: metrics are among this package's means over items: their sums and counts are added instead, which gives the same to rounding.
     sum_above = 8 << 20
     order = Order.SETUP - 20                    # before anything else looks at the batch
-    #: the loss is complete, averaged weights are in the model; nobody needs the ranks any more
-    runs_last = ("after_loss", "before_validate", "after_fit", "cleanup_fit")
+    #: the loss is complete, no callback has cancelled the backward pass, averaged weights are in the model; nobody needs the ranks any more
+    runs_last = ("after_loss", "before_backward", "before_validate", "after_fit", "cleanup_fit")
 
     def __init__(self, strategy: Strategy = "ddp", sync_bn: bool = False, find_unused_parameters: bool = False,
                  timeout: float | None = None, bucket_cap_mb: float = 25, blocks: Sequence[type[nn.Module]] | None = None):
@@ -108,7 +108,7 @@ class DistributedTrainer(Callback):
         self._reset()
 
     def _reset(self):
-        self._ddp, self._norms, self._work = None, [], None
+        self._ddp, self._norms, self._mean, self._work = None, [], None, None
         self._unsynced, self._whole_inputs, self._sums, self._steps_left_out = False, False, None, 0
         self._ended, self.loss_parts, self._watch = False, LossParts(self.learn), Watch(self._whereabouts)
 
@@ -276,8 +276,11 @@ class DistributedTrainer(Callback):
         self._together("CancelValidException")
 
     def after_cancel_batch(self) -> None:
-        if self.learn.training and self._work is None:      # before its loss: gradients that other ranks wait for do not come
+        if self.learn.training and self._work is None:      # before its gradients, for which other ranks wait
             self._together("CancelBatchException")
+
+    def after_cancel_backward(self) -> None:
+        self._together("CancelBackwardException")
 
     def after_cancel_step(self) -> None:
         self._steps_left_out += 1
@@ -382,11 +385,18 @@ class DistributedTrainer(Callback):
         self.loss_parts.check(lambda cb: _is_ours(cb) or cb.only_watches)
         factor, _ = share.weighed(self.loss_parts.local_weight())
         learn.loss = _counted(learn.loss, factor)
-        if self._work is None:                  # else the second pass of a step, as of SAM
-            whole = learn.loss.detach() * factor / len(share.sizes) if share.mine else torch.zeros_like(learn.loss)
-            self._work = whole, torch.distributed.all_reduce(whole, group=group(), async_op=True)
+        if self._mean is None:                  # else the second pass of a step, as of SAM
+            self._mean = learn.loss.detach() * factor / len(share.sizes) if share.mine else torch.zeros_like(learn.loss)
         if isinstance(factor, torch.Tensor) or factor != 1:
             learn.loss = ScaledGradient.apply(learn.loss, factor)
+
+    def before_backward(self) -> None:
+        if self._active:
+            advance()
+
+    def after_backward(self) -> None:
+        if self._mean is not None and self._work is None:       # not earlier, beside the gradients: 5 to 9 % of a step of 4 ms
+            self._work = torch.distributed.all_reduce(self._mean, group=group(), async_op=True)
 
     def before_step(self) -> None:
         if self._unsynced:                      # an epoch that ended between two steps of accumulated gradients
@@ -397,12 +407,12 @@ class DistributedTrainer(Callback):
                         summed(p.grad).div_(world_size())
 
     def after_batch(self) -> None:
-        if self._work is None:
+        if self._mean is None:
             return
+        self.after_backward()                   # where there was none
+        self._work.wait()
         learn = self.learn
-        (whole, work), self._work = self._work, None
-        work.wait()
-        learn.loss = whole
+        learn.loss, self._mean, self._work = self._mean, None, None
         if learn.recorder is not None and learn.recorder.train_metrics:
             learn.pred, learn.yb = learn.share.whole(learn.pred, lambda t: 0), learn.share.whole(learn.yb, self._fill_targets)
 

@@ -55,9 +55,12 @@ def test_one_process_is_terminated_and_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_rank_that_leaves_the_fit_alone_is_told(tmp_path):
-    done = run_ranks(2, SCRIPT, tmp_path, "alone", 0, 0, ok=False, timeout=120, MINIFAST_TIMEOUT="600")     # at once
-    assert re.search(r"rank 1 left alone: CancelFitException in epoch 0, batch 3 of training, from Ends.after_batch, line \d+ of "
+@pytest.mark.parametrize("how, left, event", [("alone", "CancelFitException", "after_batch"),
+                                              ("alone_batch", "CancelBatchException", "before_backward"),
+                                              ("alone_backward", "CancelBackwardException", "before_backward")])
+def test_a_rank_that_leaves_alone_is_told(tmp_path, how, left, event):
+    done = run_ranks(2, SCRIPT, tmp_path, how, 0, 0, ok=False, timeout=120, MINIFAST_TIMEOUT="600")     # at once
+    assert re.search(rf"rank 1 left alone: {left} in epoch 0, batch 3 of training, from Ends.{event}, line \d+ of "
                      r"ranks_resume.py; rank 0 has gone on to batch 3 of training in epoch 0. All ranks wait for each other",
                      done.stderr), done.stderr[-3000:]
     assert "rank 0 failed first" not in done.stderr

@@ -1,6 +1,6 @@
 """Trains with `Resume`, and is interrupted in the second epoch, or not.
 
-    torchrun --standalone --nproc-per-node=2 ranks_resume.py folder whole|fails|terminated|alone [dropout]
+    torchrun --standalone --nproc-per-node=2 ranks_resume.py folder whole|fails|terminated|alone|alone_batch|alone_backward [dropout]
 """
 import os
 import signal
@@ -12,7 +12,18 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from minifast.basics import Callback, CancelFitException, CrossEntropyLossFlat, DataLoaders, Learner, Resume, accuracy, set_seed
+from minifast.basics import (
+    Callback,
+    CancelBackwardException,
+    CancelBatchException,
+    CancelFitException,
+    CrossEntropyLossFlat,
+    DataLoaders,
+    Learner,
+    Resume,
+    accuracy,
+    set_seed,
+)
 from minifast.core import ranks
 
 
@@ -24,8 +35,12 @@ class Ends(Callback):
     def __init__(self, how, epoch):
         self.how, self.at = how, epoch
 
+    def before_backward(self):
+        if self.how in ("alone_batch", "alone_backward") and (self.epoch, self.iter) == (self.at, 3) and ranks.rank() == 1:
+            raise CancelBatchException if self.how == "alone_batch" else CancelBackwardException
+
     def after_batch(self):
-        if not self.training or self.how == "whole":
+        if not self.training or self.how in ("whole", "alone_batch", "alone_backward"):
             return
         last = ranks.rank() == ranks.world_size() - 1
         if self.how == "terminated":
