@@ -177,9 +177,11 @@ def world_size() -> int:
     "How many processes work together; 1 without a launcher, and within `alone()`."
     if _alone.get():
         return 1
-    if launched():
+    if not joined():                        # asked first: it is several times as fast as what the environment says
+        if not launched():
+            return 1
         join()
-    return torch.distributed.get_world_size() if joined() else 1
+    return torch.distributed.get_world_size()
 
 
 def is_main() -> bool:
