@@ -90,6 +90,7 @@ def test_widgets_of_ipywidgets(monkeypatch):
         modules.find("VBox", "vision.widgets")
 
 
+@pytest.mark.slow
 def test_a_name_that_nobody_has_costs_no_import():
     code = ("import sys, minifast\n"
             "assert not hasattr(minifast, '__wrapped__') and 'torch' not in sys.modules\n"
@@ -122,6 +123,7 @@ def test_errors_of_fastcore_are_told_by_their_number(name, of_fastcore):
     assert (instead_of(name) is not None) is of_fastcore
 
 
+@pytest.mark.slow
 def test_the_package_can_be_taken_out_of_the_loaded_modules_and_imported_anew():
     "As people do in a notebook after an update; with fastai's paths, and their finder once."
     code = """

@@ -30,6 +30,8 @@ WITHOUT = {
 }
 #: Pages whose examples need a package that may be absent.
 NEEDS = {"text_transformers": ["transformers"], "training": ["onnxscript", "onnxruntime"], "data": ["pyarrow"], "text": ["tokenizers"]}
+#: Pages that take a second or more.
+LONG = {"training", "vision", "distributed"}
 
 
 @functools.cache
@@ -74,7 +76,8 @@ def test_examples_use_what_they_are_about_and_are_short():
         assert len(example.text) < 3000, q
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [pytest.param(file, marks=[pytest.mark.slow] if file.stem in LONG else []) for file in FILES],
+                         ids=lambda file: file.stem)
 def test_examples_print_what_the_page_says(file):
     for package in NEEDS.get(file.stem, ()):
         pytest.importorskip(package)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent / "streams"))
 from numbered import Counted, KeepsPlace, Plain, SplitsItself, flat, read, sample
 
 ALL = list(range(100))
-workers = pytest.mark.parametrize("num_workers", [0, 2, 3])
+workers = pytest.mark.parametrize("num_workers", [0, 2, pytest.param(3, marks=pytest.mark.slow)])
 
 
 def loader(dataset, **kwargs):
@@ -173,7 +173,7 @@ def test_n_batches_goes_on_without_reading_again():
 # -- continuing ------------------------------------------------------------------------------------------------------------------------
 @workers
 @pytest.mark.parametrize("make", [Counted, lambda: Counted(False), Plain, SplitsItself, KeepsPlace])
-@pytest.mark.parametrize("cut", [1, 5, 12])
+@pytest.mark.parametrize("cut", [pytest.param(1, marks=pytest.mark.slow), 5, 12])
 @pytest.mark.filterwarnings("ignore")
 def test_it_goes_on_where_it_was_any_number_of_times(make, num_workers, cut):
     kwargs = {"shuffle": True, "num_workers": num_workers}

@@ -9,12 +9,14 @@ from torchrun import run_ranks
 sys.path.insert(0, str(Path(__file__).parent / "streams"))
 from numbered import SIZES
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "processes" / "ranks_streams.py"
 GOING_ON = SCRIPT.with_name("ranks_going_on.py")
 ALL = list(range(100))
 
 
-@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[2, 3])
 def ranks(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("streams")
     run_ranks(request.param, SCRIPT, folder, timeout=400)

@@ -24,6 +24,7 @@ def refused(tmp_path_factory):
     return run("cpu", tmp_path_factory.mktemp("out"), "--only", "speed")
 
 
+@pytest.mark.slow
 def test_an_unknown_name_is_refused(refused):
     assert refused.returncode == 2 and "choose from tests, fp16" in refused.stderr
 
@@ -39,6 +40,7 @@ def test_every_check_passes_in_miniature_or_is_skipped_by_name(refused, tmp_path
     assert all(f"{r['verdict']}  {name}" in done.stdout and r["text"] for name, r in found.items())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_without_a_gpu_all_are_skipped(tmp_path):
     done = run("cuda", tmp_path)
@@ -47,6 +49,7 @@ def test_without_a_gpu_all_are_skipped(tmp_path):
     assert "resnet50" in found and f"{len(found)} SKIP" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_ended():
     code = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); from checks import run_apart; print(run_apart('plan', 'cpu', 0.5)[0])"
     done = fresh_process.run(code, check=True, libraries=False)

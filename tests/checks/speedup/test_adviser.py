@@ -46,6 +46,7 @@ def test_budgets_that_are_none(budget):
         make().speedup(budget)
 
 
+@pytest.mark.slow
 def test_what_refusals_say_works():
     learn = learner(Net())
     with pytest.raises((ValueError, RuntimeError), match=re.escape("such as budget='30s', '2min' or a number")):
@@ -114,6 +115,7 @@ def test_half_precision_is_rounding_but_not_without_limit():
     assert learner(Net(slow_unless(half), coarse)).speedup("4s")["bf16"].verdict == "refused"
 
 
+@pytest.mark.slow
 def test_a_setting_that_fails_is_listed_with_the_reason():
     def refuse(x, out):
         if last(x):
@@ -124,6 +126,7 @@ def test_a_setting_that_fails_is_listed_with_the_reason():
     assert row.verdict == "not tried" and "it failed: RuntimeError: view size is not compatible" in row.note
 
 
+@pytest.mark.slow
 def test_noise_is_no_difference():
     report = learner(Net(lambda x: 0.06)).speedup("12s", apply=True)
     assert report["channels-last"].verdict in ("no difference", "not judged") and report["bf16"].verdict != "faster"
@@ -141,6 +144,7 @@ def test_data_that_are_slow_are_named_and_workers_found():
     assert dls.train.num_workers == 0                       # the caller's own
 
 
+@pytest.mark.slow
 def test_loaders_of_torch():
     dls = DataLoaders(TorchDataLoader(Slow(), 12, shuffle=True), TorchDataLoader(Slow(), 12))
     report = learner(mlp(), dls, opt_func=torch.optim.AdamW).speedup("4s")
@@ -148,6 +152,7 @@ def test_loaders_of_torch():
     assert report["fused optimizer"].verdict != "not tried"
 
 
+@pytest.mark.slow
 def test_several_processes_are_refused(monkeypatch):
     from minifast.core import ranks
     learn = learner(Net())
@@ -168,6 +173,7 @@ def test_what_is_on_already_is_said_and_not_tried():
     assert not any(isinstance(cb, (MixedPrecision, ChannelsLast)) for cb in learn.cbs)
 
 
+@pytest.mark.slow
 def test_the_budget_is_kept():
     for budget in (2, 5):
         began = time.perf_counter()
@@ -175,6 +181,7 @@ def test_the_budget_is_kept():
         assert time.perf_counter() - began < budget + 2 and report.seconds <= budget + 2
 
 
+@pytest.mark.slow
 @quickly
 def test_compile_is_weighed_against_the_planned_steps():
     note = learner(Net()).speedup("2s", epochs=1)["compile"].note
@@ -209,6 +216,7 @@ def test_where_there_is_no_time_for_a_run_of_all_together_it_is_computed():
 
 
 # -- no trace --------------------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize("torch_loaders", [False, True])
 @pytest.mark.parametrize("trained", [False, True])
 def test_the_learner_is_as_it_was(trained, torch_loaders):
@@ -254,6 +262,7 @@ def fitted(advised):
     return [p.detach().clone() for p in learn.model.state_dict().values()], learn.recorder.values
 
 
+@pytest.mark.slow
 def test_a_fit_after_it_is_the_fit_without_it_to_the_bit():
     (weights, values), (others, other_values) = fitted(False), fitted(True)
     assert all(map(torch.equal, weights, others)) and values == other_values
@@ -272,6 +281,7 @@ def test_a_model_that_cannot_be_copied():
 
 
 # -- other learners ----------------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_a_table():
     from minifast.tabular.all import TabularDataLoaders, tabular_learner
     df = pd.DataFrame({"a": np.arange(400) / 400, "y": np.arange(400) % 2})

@@ -26,6 +26,7 @@ print(min(counts))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="thresholds of glibc")
 @pytest.mark.parametrize("keep", [True, False])
 def test_large_tensors_reuse_memory(keep):
