@@ -1,7 +1,7 @@
 """Docstrings in Google style, one parameter a line, for every name of the star imports and every public method of the main classes, and
 every docstring is reStructuredText that the site can show."""
 import ast
-import importlib
+import importlib.util
 import inspect
 import re
 from functools import cache
@@ -98,27 +98,30 @@ def written(source):
 
 
 @cache
-def docutils_parser():
-    "The parser, and its settings: nothing is printed, nothing raised."
-    pytest.importorskip("sphinx")
+def of_site():
+    "What turns docstrings into pages: `docs/docstrings.py`, the parser, and its settings: nothing is printed, nothing raised."
+    if not (ROOT / "docs").exists():
+        pytest.skip("there is no docs/ beside the tests")
+    spec = importlib.util.spec_from_file_location("docstrings", ROOT / "docs" / "docstrings.py")
+    docstrings = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(docstrings)
     from docutils.frontend import get_default_settings
     from docutils.parsers.rst import Parser
 
     settings = get_default_settings(Parser)
     settings.report_level = settings.halt_level = 5
-    return Parser(), settings
+    return docstrings, Parser(), settings
 
 
-def complaints(kind, doc, monkeypatch):
+def complaints(kind, doc):
     "What docutils says of a docstring that the site shows."
+    pytest.importorskip("sphinx")
     from docutils.utils import new_document
     from sphinx.ext.napoleon import Config, GoogleDocstring
 
-    parser, settings = docutils_parser()
-    monkeypatch.syspath_prepend(ROOT / "docs")
-    from docstrings import SECTIONS, to_rst
-
-    lines = GoogleDocstring(to_rst(kind, doc.split("\n")), Config(napoleon_custom_sections=SECTIONS), what=kind).lines()
+    docstrings, parser, settings = of_site()
+    config = Config(napoleon_custom_sections=docstrings.SECTIONS)
+    lines = GoogleDocstring(docstrings.to_rst(kind, doc.split("\n")), config, what=kind).lines()
     document, said = new_document("docstring", settings), []
     document.reporter.attach_observer(lambda message: said.append(message.astext()))
     parser.parse("\n".join(lines), document)
@@ -126,13 +129,13 @@ def complaints(kind, doc, monkeypatch):
 
 
 @pytest.mark.parametrize("room", sorted({p.relative_to(ROOT / "minifast").parts[0] for p in (ROOT / "minifast").rglob("*.py")}))
-def test_the_site_can_show_each(room, monkeypatch):
+def test_the_site_can_show_each(room):
     folder = ROOT / "minifast" / room
     bad = {f"{file.relative_to(ROOT)}:{line}": said for file in ([folder] if folder.is_file() else sorted(folder.rglob("*.py")))
-           for line, kind, doc in written(file.read_text(encoding="utf-8")) if (said := complaints(kind, doc, monkeypatch))}
+           for line, kind, doc in written(file.read_text(encoding="utf-8")) if (said := complaints(kind, doc))}
     assert bad == {}
 
 
-def test_the_test_sees_what_sphinx_would_refuse(monkeypatch):
+def test_the_test_sees_what_sphinx_would_refuse():
     [(_, kind, doc)] = written('def f(x):\n    """Args:\n        x: a number\n            that is large.\n        y: another.\n    """')
-    assert "Unexpected indentation" in complaints(kind, doc, monkeypatch)[0]
+    assert "Unexpected indentation" in complaints(kind, doc)[0]

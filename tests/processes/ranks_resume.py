@@ -26,6 +26,9 @@ from minifast.basics import (
 )
 from minifast.core import ranks
 
+#: How the last rank cancels something before its gradients.
+CANCELS = {"alone_batch": CancelBatchException, "alone_backward": CancelBackwardException}
+
 
 class Ends(Callback):
     "Does to the last rank, in the middle of epoch `epoch`, what is asked for."
@@ -35,17 +38,19 @@ class Ends(Callback):
     def __init__(self, how, epoch):
         self.how, self.at = how, epoch
 
+    def is_due(self):
+        return (self.epoch, self.iter) == (self.at, 3) and ranks.rank() == ranks.world_size() - 1
+
     def before_backward(self):
-        if self.how in ("alone_batch", "alone_backward") and (self.epoch, self.iter) == (self.at, 3) and ranks.rank() == 1:
-            raise CancelBatchException if self.how == "alone_batch" else CancelBackwardException
+        if self.how in CANCELS and self.is_due():
+            raise CANCELS[self.how]
 
     def after_batch(self):
-        if not self.training or self.how in ("whole", "alone_batch", "alone_backward"):
+        if not self.training or self.how in ("whole", *CANCELS):
             return
-        last = ranks.rank() == ranks.world_size() - 1
         if self.how == "terminated":
             time.sleep(0.55)                # so few steps are within a second that the ranks talk after each of them
-        if (self.epoch, self.iter) != (self.at, 3) or not last:
+        if not self.is_due():
             return
         if self.how == "fails":
             raise KeyError("not there")
